@@ -3,6 +3,10 @@ namespace Graft.Tests;
 /// <summary>Where recorded cases are read from: the folder named by GRAFT_FIXTURES, else tests/Fixtures.</summary>
 public static class FixtureFolder
 {
+    // First, because static properties are set in the order of the text and the others need it.
+    /// <summary>The root of the checkout, null where tests run from a bundle.</summary>
+    public static string? Repository { get; } = Above(AppContext.BaseDirectory);
+
     /// <summary>The folder that holds `architectures/`, `adapters/`, `tokenizers/`, ...</summary>
     public static string Root { get; } = Find("GRAFT_FIXTURES", Path.Combine("tests", "Fixtures"));
 
@@ -11,9 +15,6 @@ public static class FixtureFolder
 
     /// <summary>Why a test of a large model is skipped.</summary>
     public const string ModelsReason = "the model file is not on this machine: set GRAFT_MODELS to the folder that holds it";
-
-    /// <summary>The root of the checkout, null where tests run from a bundle.</summary>
-    public static string? Repository { get; } = Above(AppContext.BaseDirectory);
 
     /// <summary>Every case folder (one with a case.json) below <paramref name="area"/>, sorted; the names are found, never known.</summary>
     public static IEnumerable<string> Cases(string area)
