@@ -1,0 +1,29 @@
+using Graft.Runtime;
+
+namespace Graft.Models.Checkpoints;
+
+/// <summary>Opens weights wherever they are: a safetensors or GGUF file, an index of shards, or a Hugging Face folder.</summary>
+public static class CheckpointReader
+{
+    /// <summary>Opens a file by its extension, or a folder: `model.safetensors`, else `model.safetensors.index.json`, else its only .gguf file.</summary>
+    /// <exception cref="CheckpointException">Nothing readable is there, or it is broken.</exception>
+    public static ICheckpoint Open(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        if (!Directory.Exists(path))
+        {
+            return path.EndsWith(".index.json", StringComparison.OrdinalIgnoreCase) ? ShardedCheckpoint.Open(path) : SafeTensorsFile.Open(path);
+        }
+
+        string single = Path.Combine(path, SafeTensorsWriter.SingleName);
+        string index = Path.Combine(path, SafeTensorsWriter.IndexName);
+        if (File.Exists(single))
+        {
+            return SafeTensorsFile.Open(single);
+        }
+
+        return File.Exists(index)
+            ? ShardedCheckpoint.Open(index)
+            : throw new CheckpointException($"{path}: holds no weights; looked for {SafeTensorsWriter.SingleName} and {SafeTensorsWriter.IndexName}.");
+    }
+}
