@@ -14,6 +14,11 @@ internal static class DoubleMath
     public static double Log1p(double x)
     {
         double sum = 1 + x;
+        if (sum == 1)
+        {
+            return x;
+        }
+
         return double.IsInfinity(sum) || sum <= 0 ? Math.Log(sum) : Math.Log(sum) - (((sum - 1) - x) / sum);
     }
 

@@ -88,28 +88,4 @@ internal unsafe interface IFloatLanes<T> : ILanes<T>
 
     /// <summary>The largest lane; NaN if one is.</summary>
     static abstract float MaxOf(T value);
-
-    /// <summary>The first <paramref name="count"/> floats, and <paramref name="fill"/> in the other lanes; reads nothing beyond them.</summary>
-    static T LoadPartial(float* from, int count, float fill)
-    {
-        float* lanes = stackalloc float[16];
-        T.Store(T.Of(fill), lanes);
-        for (int i = 0; i < count; i++)
-        {
-            lanes[i] = from[i];
-        }
-
-        return T.Load(lanes);
-    }
-
-    /// <summary>Writes the first <paramref name="count"/> lanes and nothing beyond them.</summary>
-    static void StorePartial(T value, float* to, int count)
-    {
-        float* lanes = stackalloc float[16];
-        T.Store(value, lanes);
-        for (int i = 0; i < count; i++)
-        {
-            to[i] = lanes[i];
-        }
-    }
 }
