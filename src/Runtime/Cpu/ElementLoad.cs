@@ -1,0 +1,62 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Graft.Runtime.Cpu;
+
+/// <summary>Reads elements of a stored type as F32; a type argument, so that each kernel is compiled once per type.</summary>
+internal unsafe interface IElementLoad
+{
+    /// <summary>Bytes of one element.</summary>
+    static abstract int Size { get; }
+
+    /// <summary>Element <paramref name="at"/>.</summary>
+    static abstract float One(void* from, long at);
+
+    /// <summary>Elements at..at+3.</summary>
+    static abstract Vector128<float> Four(void* from, long at);
+
+    /// <summary>Elements at..at+7.</summary>
+    static abstract Vector256<float> Eight(void* from, long at);
+}
+
+/// <summary>F32 as it is.</summary>
+internal readonly unsafe struct LoadSingle : IElementLoad
+{
+    public static int Size => sizeof(float);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float One(void* from, long at) => ((float*)from)[at];
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Four(void* from, long at) => Vector128.Load((float*)from + at);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Eight(void* from, long at) => Vector256.Load((float*)from + at);
+}
+
+/// <summary>BF16, widened by a shift.</summary>
+internal readonly unsafe struct LoadBFloat16 : IElementLoad
+{
+    public static int Size => sizeof(ushort);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float One(void* from, long at) => BitConverter.UInt32BitsToSingle((uint)((ushort*)from)[at] << 16);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Four(void* from, long at)
+    {
+        Vector128<ushort> packed = Vector128.CreateScalarUnsafe(Unsafe.ReadUnaligned<ulong>((ushort*)from + at)).AsUInt16();
+        return (Vector128.WidenLower(packed) << 16).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Eight(void* from, long at)
+    {
+        Vector128<ushort> packed = Vector128.Load((ushort*)from + at);
+        Vector256<uint> wide = Avx2.IsSupported
+            ? Avx2.ConvertToVector256Int32(packed).AsUInt32()
+            : Vector256.Create(Vector128.WidenLower(packed), Vector128.WidenUpper(packed));
+        return (wide << 16).AsSingle();
+    }
+}

@@ -1,0 +1,135 @@
+using System.Runtime.Intrinsics;
+
+namespace Graft.Runtime.Cpu;
+
+/// <summary>Copies a block of a matrix into a panel: k-major, <c>width</c> elements per k, zeros where the panel is wider than the matrix.</summary>
+internal static unsafe class PanelPacking
+{
+    /// <summary>dst[k·width + w] = scale · source[k·ld + w] for w below <paramref name="count"/>, 0 above: rows of the source lie along the panel.</summary>
+    public static void Copy<TLoad>(float* dst, int width, int count, void* source, long offset, long ld, int k, float scale)
+        where TLoad : IElementLoad
+    {
+        Vector256<float> scale8 = Vector256.Create(scale);
+        Vector128<float> scale4 = Vector128.Create(scale);
+        for (int i = 0; i < k; i++, dst += width, offset += ld)
+        {
+            int w = 0;
+            for (; w + 8 <= count; w += 8)
+            {
+                (TLoad.Eight(source, offset + w) * scale8).Store(dst + w);
+            }
+
+            if (w + 4 <= count)
+            {
+                (TLoad.Four(source, offset + w) * scale4).Store(dst + w);
+                w += 4;
+            }
+
+            for (; w < count; w++)
+            {
+                dst[w] = TLoad.One(source, offset + w) * scale;
+            }
+
+            for (; w < width; w++)
+            {
+                dst[w] = 0;
+            }
+        }
+    }
+
+    /// <summary>dst[k·width + w] = scale · source[w·ld + k] for w below <paramref name="count"/>, 0 above: rows of the source lie across the panel.</summary>
+    public static void Transpose<TLoad>(float* dst, int width, int count, void* source, long offset, long ld, int k, float scale)
+        where TLoad : IElementLoad
+    {
+        int w = 0;
+        for (; w + 8 <= count; w += 8)
+        {
+            Transpose8<TLoad>(dst + w, width, source, offset + (w * ld), ld, k, scale);
+        }
+
+        if (w + 4 <= count)
+        {
+            Transpose4<TLoad>(dst + w, width, source, offset + (w * ld), ld, k, scale);
+            w += 4;
+        }
+
+        for (; w < count; w++)
+        {
+            long from = offset + (w * ld);
+            for (int i = 0; i < k; i++)
+            {
+                dst[((long)i * width) + w] = TLoad.One(source, from + i) * scale;
+            }
+        }
+
+        for (; w < width; w++)
+        {
+            for (int i = 0; i < k; i++)
+            {
+                dst[((long)i * width) + w] = 0;
+            }
+        }
+    }
+
+    private static void Transpose8<TLoad>(float* dst, int width, void* source, long offset, long ld, int k, float scale)
+        where TLoad : IElementLoad
+    {
+        Vector256<float> scale8 = Vector256.Create(scale);
+        int i = 0;
+        for (; i + 8 <= k; i += 8, offset += 8, dst += 8L * width)
+        {
+            Vector256<float> r0 = TLoad.Eight(source, offset) * scale8;
+            Vector256<float> r1 = TLoad.Eight(source, offset + ld) * scale8;
+            Vector256<float> r2 = TLoad.Eight(source, offset + (2 * ld)) * scale8;
+            Vector256<float> r3 = TLoad.Eight(source, offset + (3 * ld)) * scale8;
+            Vector256<float> r4 = TLoad.Eight(source, offset + (4 * ld)) * scale8;
+            Vector256<float> r5 = TLoad.Eight(source, offset + (5 * ld)) * scale8;
+            Vector256<float> r6 = TLoad.Eight(source, offset + (6 * ld)) * scale8;
+            Vector256<float> r7 = TLoad.Eight(source, offset + (7 * ld)) * scale8;
+            Lanes.Transpose(ref r0, ref r1, ref r2, ref r3, ref r4, ref r5, ref r6, ref r7);
+            r0.Store(dst);
+            r1.Store(dst + width);
+            r2.Store(dst + (2L * width));
+            r3.Store(dst + (3L * width));
+            r4.Store(dst + (4L * width));
+            r5.Store(dst + (5L * width));
+            r6.Store(dst + (6L * width));
+            r7.Store(dst + (7L * width));
+        }
+
+        for (; i < k; i++, offset++, dst += width)
+        {
+            for (int w = 0; w < 8; w++)
+            {
+                dst[w] = TLoad.One(source, offset + (w * ld)) * scale;
+            }
+        }
+    }
+
+    private static void Transpose4<TLoad>(float* dst, int width, void* source, long offset, long ld, int k, float scale)
+        where TLoad : IElementLoad
+    {
+        Vector128<float> scale4 = Vector128.Create(scale);
+        int i = 0;
+        for (; i + 4 <= k; i += 4, offset += 4, dst += 4L * width)
+        {
+            Vector128<float> r0 = TLoad.Four(source, offset) * scale4;
+            Vector128<float> r1 = TLoad.Four(source, offset + ld) * scale4;
+            Vector128<float> r2 = TLoad.Four(source, offset + (2 * ld)) * scale4;
+            Vector128<float> r3 = TLoad.Four(source, offset + (3 * ld)) * scale4;
+            Lanes.Transpose(ref r0, ref r1, ref r2, ref r3);
+            r0.Store(dst);
+            r1.Store(dst + width);
+            r2.Store(dst + (2L * width));
+            r3.Store(dst + (3L * width));
+        }
+
+        for (; i < k; i++, offset++, dst += width)
+        {
+            for (int w = 0; w < 4; w++)
+            {
+                dst[w] = TLoad.One(source, offset + (w * ld)) * scale;
+            }
+        }
+    }
+}
