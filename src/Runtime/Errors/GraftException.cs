@@ -61,3 +61,19 @@ public sealed class ConfigurationException : GraftException
     {
     }
 }
+
+/// <summary>A device has no memory left; says what the arenas hold.</summary>
+public sealed class OutOfDeviceMemoryException : GraftException
+{
+    /// <summary>An error with its text.</summary>
+    public OutOfDeviceMemoryException(string message)
+        : base(message)
+    {
+    }
+
+    /// <summary>An error with its text and cause.</summary>
+    public OutOfDeviceMemoryException(string message, Exception innerException)
+        : base(message, innerException)
+    {
+    }
+}

@@ -1,0 +1,169 @@
+namespace Graft.Runtime;
+
+/// <summary>One recorded op: what it read, what it made, and the gradients that arrive at its outputs.</summary>
+internal abstract class Node : GradientSource
+{
+    private GradientSlot[] _gradients = [];
+
+    public required Tape Tape { get; init; }
+
+    public required Tensor[] Inputs { get; init; }
+
+    public required Tensor[] Outputs { get; init; }
+
+    public required Tensor[] Extras { get; init; }
+
+    public required Needs Needs { get; init; }
+
+    /// <summary>False for views: their memory belongs to somebody else.</summary>
+    public bool OwnsOutputs { get; init; } = true;
+
+    public Saves Saves { get; private set; }
+
+    public abstract OpInfo Info { get; }
+
+    public abstract void Backward(BackwardCall c);
+
+    public override bool RequiresGradient(Tape tape) => tape == Tape;
+
+    public override void Accumulate(Tape tape, int index, Tensor gradient) => _gradients[index].Accumulate(tape, Outputs[index].Spec, gradient);
+
+    public override Tensor Target(Tape tape, int index, out bool accumulate) => _gradients[index].Target(tape, Outputs[index].Spec, out accumulate);
+
+    public Tensor? Gradient(int output) => _gradients[output].Value;
+
+    public bool HasGradient
+    {
+        get
+        {
+            foreach (GradientSlot slot in _gradients)
+            {
+                if (slot.HasValue)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
+    /// <summary>Takes hold of what backward will read and lets go of the rest.</summary>
+    public void Retain(Saves saves)
+    {
+        Saves = saves;
+        _gradients = new GradientSlot[Outputs.Length];
+        ForSaved(static storage => storage.Retain());
+        foreach (Tensor extra in Extras)
+        {
+            extra.Storage.Disown();
+        }
+
+        for (int i = 0; i < Outputs.Length; i++)
+        {
+            Outputs[i].Source = this;
+            Outputs[i].OutputIndex = i;
+        }
+    }
+
+    /// <summary>Releases the gradients of the outputs alone, so that the recording can be walked again.</summary>
+    public void ReleaseGradients()
+    {
+        for (int i = 0; i < _gradients.Length; i++)
+        {
+            _gradients[i].Release();
+        }
+    }
+
+    /// <summary>Releases everything: what was saved, the gradients, and the outputs, which nothing before this node reads.</summary>
+    public void Release()
+    {
+        ReleaseGradients();
+        ForSaved(static storage => storage.Release());
+        Saves = default;
+        if (OwnsOutputs)
+        {
+            foreach (Tensor output in Outputs)
+            {
+                if (!output.Storage.IsPinned)
+                {
+                    output.Storage.Disown();
+                }
+            }
+        }
+    }
+
+    private void ForSaved(Action<Storage> action)
+    {
+        Visit(Inputs, Saves.Inputs, action);
+        Visit(Outputs, Saves.Outputs, action);
+        Visit(Extras, Saves.Saved, action);
+    }
+
+    private static void Visit(Tensor[] tensors, uint mask, Action<Storage> action)
+    {
+        for (int i = 0; i < tensors.Length; i++)
+        {
+            if ((mask >> i & 1) != 0)
+            {
+                action(tensors[i].Storage);
+            }
+        }
+    }
+}
+
+/// <summary>A recorded op with a kernel.</summary>
+internal sealed class OpNode<TOp>(TOp op) : Node
+    where TOp : struct, IOp<TOp>
+{
+    private readonly TOp _op = op;
+
+    public override OpInfo Info => OpInfoOf<TOp>.Value;
+
+    public override void Backward(BackwardCall c) => TOp.Backward(in _op, c);
+}
+
+/// <summary>A recorded composite.</summary>
+internal sealed class CompositeNode<TOp>(TOp op, OpInfo info) : Node
+    where TOp : struct, ICompositeOp<TOp>
+{
+    private readonly TOp _op = op;
+
+    public override OpInfo Info { get; } = info;
+
+    public override void Backward(BackwardCall c) => TOp.Backward(in _op, c);
+}
+
+/// <summary>A reshape or an offset into the same memory.</summary>
+internal sealed class ViewNode(long elementOffset) : Node
+{
+    private static readonly OpInfo s_info = new("view", 1);
+
+    public override OpInfo Info => s_info;
+
+    public override void Backward(BackwardCall c)
+    {
+        Tensor dy = c.OutputGradient;
+        TensorSpec whole = c.InputSpec(0);
+        if (dy.Shape.Count == whole.Shape.Count)
+        {
+            c.Accumulate(0, dy);
+            return;
+        }
+
+        Tensor dx = c.Target(0, out bool accumulate);
+        if (!accumulate)
+        {
+            dx.Clear();
+        }
+
+        c.Tape.AddInto(dx.Alias(dy.Shape, elementOffset), dy);
+    }
+}
+
+/// <summary>The info of an op, made once.</summary>
+internal static class OpInfoOf<TOp>
+    where TOp : struct, IForwardOp<TOp>
+{
+    public static readonly OpInfo Value = TOp.Info;
+}

@@ -1,0 +1,53 @@
+using System.Runtime.InteropServices;
+using Graft.Runtime.Cpu;
+
+namespace Graft.Runtime;
+
+/// <summary>Host memory and SIMD kernels on a team of threads. Results have the same bits on any number of threads.</summary>
+public sealed class CpuDevice : Device
+{
+    /// <summary>A device with its own threads.</summary>
+    /// <param name="threads">How many, the calling thread included; 0 for one per processor.</param>
+    public CpuDevice(int threads = 0)
+        : base(DeviceKind.Cpu, $"cpu ({Count(threads)} threads)")
+    {
+        Team = new WorkerTeam(Count(threads));
+    }
+
+    /// <summary>How many threads work, the caller's included.</summary>
+    public int Threads => Team.Threads;
+
+    internal WorkerTeam Team { get; }
+
+    internal override unsafe nint AllocateSlab(long bytes)
+    {
+        try
+        {
+            return (nint)NativeMemory.AlignedAlloc((nuint)bytes, BlockAllocator.Alignment);
+        }
+        catch (OutOfMemoryException e)
+        {
+            string held = string.Join("; ", Arenas.Select(a => $"{a.Name}: {a.Report().Current}"));
+            throw new OutOfDeviceMemoryException($"{Name}: {bytes} bytes could not be had. Arenas hold: {held}. Use a smaller batch, activation checkpointing or BF16 weights.", e);
+        }
+    }
+
+    internal override unsafe void FreeSlab(nint address, long bytes) => NativeMemory.AlignedFree((void*)address);
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            Team.Dispose();
+        }
+
+        base.Dispose(disposing);
+    }
+
+    private static int Count(int threads)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(threads);
+        return threads == 0 ? Environment.ProcessorCount : threads;
+    }
+}

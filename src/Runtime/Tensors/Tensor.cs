@@ -1,0 +1,182 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
+
+namespace Graft.Runtime;
+
+/// <summary>Metadata of a block of memory in an <see cref="Arena"/>: shape, dtype and where it lies. Row-major and contiguous.</summary>
+/// <remarks>Not disposable: its arena and scope decide how long the memory lives. Use after that is an <see cref="ObjectDisposedException"/> that names the tensor.</remarks>
+public sealed class Tensor
+{
+    private readonly long _byteOffset;
+
+    internal Tensor(Shape shape, DType dtype, Storage storage, long byteOffset, string? name)
+    {
+        Shape = shape;
+        DType = dtype;
+        Storage = storage;
+        _byteOffset = byteOffset;
+        Name = name;
+    }
+
+    /// <summary>Axis lengths.</summary>
+    public Shape Shape { get; }
+
+    /// <summary>Element type.</summary>
+    public DType DType { get; }
+
+    /// <summary>The name used in messages; null for most intermediate results.</summary>
+    public string? Name { get; }
+
+    /// <summary>Shape and dtype together.</summary>
+    public TensorSpec Spec => new(Shape, DType);
+
+    /// <summary>The device that holds the elements.</summary>
+    public Device Device => Storage.Arena.Device;
+
+    /// <summary>The arena that holds the elements.</summary>
+    public Arena Arena => Storage.Arena;
+
+    /// <summary>False once the scope or arena that owned the memory has ended.</summary>
+    public bool IsAlive => Storage.IsAlive;
+
+    internal Storage Storage { get; }
+
+    internal long ByteOffset => _byteOffset;
+
+    /// <summary>Where a gradient with respect to this tensor goes; null for constants.</summary>
+    internal GradientSource? Source { get; set; }
+
+    /// <summary>Which output of its node this is.</summary>
+    internal int OutputIndex { get; set; }
+
+    /// <summary>The elements, writable. Host memory only.</summary>
+    /// <exception cref="DTypeException">The elements are of another type.</exception>
+    /// <exception cref="ObjectDisposedException">The memory's lifetime is over.</exception>
+    /// <exception cref="GraftException">The tensor lies on a device whose memory the host cannot read.</exception>
+    public unsafe Span<T> AsSpan<T>()
+        where T : unmanaged
+    {
+        return new Span<T>(Pointer<T>(), checked((int)Shape.Count));
+    }
+
+    /// <summary>The elements, read only; throws as <see cref="AsSpan{T}"/> does.</summary>
+    public ReadOnlySpan<T> AsReadOnlySpan<T>()
+        where T : unmanaged
+    {
+        return AsSpan<T>();
+    }
+
+    /// <summary>A managed copy of the elements; throws as <see cref="AsSpan{T}"/> does.</summary>
+    public T[] ToArray<T>()
+        where T : unmanaged
+    {
+        return AsSpan<T>().ToArray();
+    }
+
+    /// <summary>The one element of a tensor of one element, as a double. NaN on the meta device, which computes nothing.</summary>
+    public double ReadScalar()
+    {
+        if (Shape.Count != 1)
+        {
+            throw new ShapeException($"{this}: ReadScalar needs a tensor of one element.");
+        }
+
+        return Device.Kind == DeviceKind.Meta ? double.NaN : DType switch
+        {
+            DType.F32 => AsSpan<float>()[0],
+            DType.F64 => AsSpan<double>()[0],
+            DType.BF16 => (float)AsSpan<BFloat16>()[0],
+            DType.F16 => (double)AsSpan<Half>()[0],
+            DType.I64 => AsSpan<long>()[0],
+            DType.I32 => AsSpan<int>()[0],
+            DType.U8 => AsSpan<byte>()[0],
+            _ => AsSpan<bool>()[0] ? 1 : 0,
+        };
+    }
+
+    /// <summary>Overwrites all elements; does nothing on the meta device.</summary>
+    /// <exception cref="ShapeException">Another number of elements.</exception>
+    public void CopyFrom<T>(ReadOnlySpan<T> values)
+        where T : unmanaged
+    {
+        if (values.Length != Shape.Count)
+        {
+            throw new ShapeException($"{this}: {values.Length} values were given for {Shape.Count} elements.");
+        }
+
+        if (Device.Kind != DeviceKind.Meta)
+        {
+            values.CopyTo(AsSpan<T>());
+        }
+    }
+
+    /// <summary>Overwrites all elements with those of another tensor of the same shape and dtype; does nothing on the meta device.</summary>
+    public unsafe void CopyFrom(Tensor source)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        if (source.Spec != Spec)
+        {
+            throw new ShapeException($"{this} cannot be overwritten by {source}: shape and dtype must be the same.");
+        }
+
+        if (Device.Kind != DeviceKind.Meta)
+        {
+            Buffer.MemoryCopy(source.RawPointer(), RawPointer(), Spec.Bytes, Spec.Bytes);
+        }
+    }
+
+    /// <summary>Sets all bytes to zero; does nothing on the meta device.</summary>
+    public unsafe void Clear()
+    {
+        if (Device.Kind != DeviceKind.Meta)
+        {
+            NativeMemory.Clear(RawPointer(), (nuint)Spec.Bytes);
+        }
+    }
+
+    /// <summary>As in messages: `lora_A (8, 768) f32`.</summary>
+    public override string ToString() => Name is null ? $"tensor {Spec}" : $"{Name} {Spec}";
+
+    /// <summary>Another tensor on the same memory; no gradient passes through (that is <c>tape.View</c>).</summary>
+    internal Tensor Alias(Shape shape, long elementOffset = 0, GradientSource? source = null, int outputIndex = 0)
+    {
+        long offset = _byteOffset + (elementOffset * DType.Size());
+        return new Tensor(shape, DType, Storage, offset, Name) { Source = source, OutputIndex = outputIndex };
+    }
+
+    /// <summary>The address of the first element; throws as <see cref="AsSpan{T}"/> does.</summary>
+    internal unsafe T* Pointer<T>()
+        where T : unmanaged
+    {
+        if (DTypeExtensions.Of<T>() != DType)
+        {
+            ThrowDType(typeof(T).Name);
+        }
+
+        return (T*)RawPointer();
+    }
+
+    internal unsafe byte* RawPointer()
+    {
+        if (!Storage.IsAlive)
+        {
+            ThrowDisposed();
+        }
+
+        if (Storage.Address == 0)
+        {
+            ThrowNotOnHost();
+        }
+
+        return (byte*)Storage.Address + _byteOffset;
+    }
+
+    [DoesNotReturn]
+    private void ThrowDType(string asked) => throw new DTypeException($"{this} was read as {asked}: its elements are {DType.Name()}.");
+
+    [DoesNotReturn]
+    private void ThrowDisposed() => throw new ObjectDisposedException(ToString(), $"{this} was used after its memory was given back ({Storage.OwnerName}).");
+
+    [DoesNotReturn]
+    private void ThrowNotOnHost() => throw new GraftException($"{this} lies on {Device.Name}, which holds no elements that the host can read.");
+}
