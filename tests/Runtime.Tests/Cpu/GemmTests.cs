@@ -141,7 +141,7 @@ internal sealed unsafe class GemmTests
 
         public static float[] Random(int count, int seed)
         {
-            Random random = new(seed);
+            System.Random random = new(seed);
             float[] values = new float[count];
             for (int i = 0; i < count; i++)
             {
