@@ -12,6 +12,15 @@ internal sealed class BlockReflector(int offset, int rows, double[] vt, double[]
     /// <summary>H x = (β, 0, ...) for H = I - τ v vᵀ with v₀ = 1: x becomes v, β is returned.</summary>
     public static double Make(Span<double> x, out double tau)
     {
+        // Columns of a matrix of low rank end in numbers whose squares vanish: v does not depend on the scale, β is scaled back.
+        double max = Dense.MaxAbs(x);
+        if (max is > 0 and < 1e-100)
+        {
+            int exponent = Math.ILogB(max);
+            Scaling.Restore(x, -exponent);
+            return Math.ScaleB(Make(x, out tau), exponent);
+        }
+
         double alpha = x[0];
         double tail = Dense.Dot(x[1..], x[1..]);
         x[0] = 1;

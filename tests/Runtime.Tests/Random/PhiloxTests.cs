@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 
-namespace Graft.Runtime.Tests.Random;
+namespace Graft.Runtime.Tests.RandomNumbers;
 
 [Category("Fixtures")]
 public class PhiloxTests

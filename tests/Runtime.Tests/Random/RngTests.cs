@@ -1,4 +1,4 @@
-namespace Graft.Runtime.Tests.Random;
+namespace Graft.Runtime.Tests.RandomNumbers;
 
 public class RngTests
 {
