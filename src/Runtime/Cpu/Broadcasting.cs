@@ -113,28 +113,12 @@ internal static unsafe class Broadcasting
                 long at = ((long)row * _columns) + column;
                 if (_form == Broadcast.Row)
                 {
-                    Vector<T>(_x + at, _y + column, _result + at, count, _op);
+                    Loops.Map<T, TOperator>(_x + at, _y + column, _result + at, count, _op);
                 }
                 else
                 {
                     One<T>(_x + at, _form == Broadcast.Scalar ? *_y : _y[row], _result + at, count, _op);
                 }
-            }
-        }
-
-        private static void Vector<T>(float* x, float* y, float* result, int count, TOperator op)
-            where T : unmanaged, IFloatLanes<T>
-        {
-            int i = 0;
-            for (; i <= count - T.Count; i += T.Count)
-            {
-                T.Store(op.Invoke(T.Load(x + i), T.Load(y + i)), result + i);
-            }
-
-            if (i < count)
-            {
-                int rest = count - i;
-                Partial.Store(op.Invoke(Partial.Load<T>(x + i, rest, 0), Partial.Load<T>(y + i, rest, 0)), result + i, rest);
             }
         }
 

@@ -127,22 +127,7 @@ internal static unsafe class Elementwise
             where T : unmanaged, IFloatLanes<T>
         {
             int count = Chunk(chunk, _n, out int start);
-            Loop<T>(_x + start, _result + start, count, _op);
-        }
-
-        private static void Loop<T>(float* x, float* result, int count, TOperator op)
-            where T : unmanaged, IFloatLanes<T>
-        {
-            int i = 0;
-            for (; i <= count - T.Count; i += T.Count)
-            {
-                T.Store(op.Invoke(T.Load(x + i)), result + i);
-            }
-
-            if (i < count)
-            {
-                Partial.Store(op.Invoke(Partial.Load<T>(x + i, count - i, 0)), result + i, count - i);
-            }
+            Loops.Map<T, TOperator>(_x + start, _result + start, count, _op);
         }
     }
 
@@ -159,23 +144,7 @@ internal static unsafe class Elementwise
             where T : unmanaged, IFloatLanes<T>
         {
             int count = Chunk(chunk, _n, out int start);
-            Loop<T>(_x + start, _y + start, _result + start, count, _op);
-        }
-
-        private static void Loop<T>(float* x, float* y, float* result, int count, TOperator op)
-            where T : unmanaged, IFloatLanes<T>
-        {
-            int i = 0;
-            for (; i <= count - T.Count; i += T.Count)
-            {
-                T.Store(op.Invoke(T.Load(x + i), T.Load(y + i)), result + i);
-            }
-
-            if (i < count)
-            {
-                int rest = count - i;
-                Partial.Store(op.Invoke(Partial.Load<T>(x + i, rest, 0), Partial.Load<T>(y + i, rest, 0)), result + i, rest);
-            }
+            Loops.Map<T, TOperator>(_x + start, _y + start, _result + start, count, _op);
         }
     }
 
@@ -193,24 +162,7 @@ internal static unsafe class Elementwise
             where T : unmanaged, IFloatLanes<T>
         {
             int count = Chunk(chunk, _n, out int start);
-            Loop<T>(_x + start, _y + start, _z + start, _result + start, count, _op);
-        }
-
-        private static void Loop<T>(float* x, float* y, float* z, float* result, int count, TOperator op)
-            where T : unmanaged, IFloatLanes<T>
-        {
-            int i = 0;
-            for (; i <= count - T.Count; i += T.Count)
-            {
-                T.Store(op.Invoke(T.Load(x + i), T.Load(y + i), T.Load(z + i)), result + i);
-            }
-
-            if (i < count)
-            {
-                int rest = count - i;
-                T last = op.Invoke(Partial.Load<T>(x + i, rest, 0), Partial.Load<T>(y + i, rest, 0), Partial.Load<T>(z + i, rest, 0));
-                Partial.Store(last, result + i, rest);
-            }
+            Loops.Map<T, TOperator>(_x + start, _y + start, _z + start, _result + start, count, _op);
         }
     }
 }

@@ -12,6 +12,9 @@ internal interface ILanes<T>
     /// <summary>The constant in every lane, rounded to the lane's type.</summary>
     static abstract T Of(double value);
 
+    /// <summary>The number in every lane.</summary>
+    static abstract T Of(float value);
+
     static abstract T operator +(T left, T right);
 
     static abstract T operator -(T left, T right);

@@ -7,6 +7,8 @@ internal readonly struct LanesDouble(double value) : ILanes<LanesDouble>
 
     public static LanesDouble Of(double value) => new(value);
 
+    public static LanesDouble Of(float value) => new(value);
+
     public static LanesDouble operator +(LanesDouble left, LanesDouble right) => new(left.Value + right.Value);
 
     public static LanesDouble operator -(LanesDouble left, LanesDouble right) => new(left.Value - right.Value);

@@ -13,6 +13,9 @@ internal readonly unsafe struct LanesScalar(float value) : IFloatLanes<LanesScal
     public static LanesScalar Of(double value) => new((float)value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static LanesScalar Of(float value) => new(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static LanesScalar Load(float* from) => new(*from);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -32,4 +32,19 @@ internal static unsafe class Partial
             to[i] = lanes[i];
         }
     }
+
+    /// <summary>The first <paramref name="count"/> lanes, and zero in the others.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static T Keep<T>(T value, int count)
+        where T : unmanaged, IFloatLanes<T>
+    {
+        float* lanes = stackalloc float[16];
+        T.Store(value, lanes);
+        for (int i = count; i < T.Count; i++)
+        {
+            lanes[i] = 0;
+        }
+
+        return T.Load(lanes);
+    }
 }

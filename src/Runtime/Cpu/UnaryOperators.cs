@@ -2,6 +2,15 @@ using System.Runtime.CompilerServices;
 
 namespace Graft.Runtime.Cpu;
 
+/// <summary>x.</summary>
+internal readonly struct IdentityOperator : IUnaryOperator
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public T Invoke<T>(T x)
+        where T : unmanaged, ILanes<T>
+        => x;
+}
+
 /// <summary>-x.</summary>
 internal readonly struct NegateOperator : IUnaryOperator
 {

@@ -1,0 +1,233 @@
+namespace Graft.Runtime.Cpu;
+
+/// <summary>Loops over one contiguous piece of memory on one thread: the inside of the kernels. The result of a map may be one of its inputs.</summary>
+/// <remarks>
+/// Sums run in four accumulators of lanes over blocks of 4096 elements, so a lane adds at most 256 numbers before the blocks are added in F64: the order is fixed by the
+/// length and the width alone. A call stands only behind the loops, else the JIT would spill the accumulators in every round.
+/// </remarks>
+internal static unsafe class Loops
+{
+    private const int Block = 4096;
+
+    /// <summary>result[i] = op(x[i]).</summary>
+    public static void Map<T, TOperator>(float* x, float* result, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, IUnaryOperator
+    {
+        int i = 0;
+        for (; i <= count - T.Count; i += T.Count)
+        {
+            T.Store(op.Invoke(T.Load(x + i)), result + i);
+        }
+
+        if (i < count)
+        {
+            int rest = count - i;
+            Partial.Store(op.Invoke(Partial.Load<T>(x + i, rest, 0)), result + i, rest);
+        }
+    }
+
+    /// <summary>result[i] = op(x[i], y[i]).</summary>
+    public static void Map<T, TOperator>(float* x, float* y, float* result, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, IBinaryOperator
+    {
+        int i = 0;
+        for (; i <= count - T.Count; i += T.Count)
+        {
+            T.Store(op.Invoke(T.Load(x + i), T.Load(y + i)), result + i);
+        }
+
+        if (i < count)
+        {
+            int rest = count - i;
+            Partial.Store(op.Invoke(Partial.Load<T>(x + i, rest, 0), Partial.Load<T>(y + i, rest, 0)), result + i, rest);
+        }
+    }
+
+    /// <summary>result[i] = op(x[i], y[i], z[i]).</summary>
+    public static void Map<T, TOperator>(float* x, float* y, float* z, float* result, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, ITernaryOperator
+    {
+        int i = 0;
+        for (; i <= count - T.Count; i += T.Count)
+        {
+            T.Store(op.Invoke(T.Load(x + i), T.Load(y + i), T.Load(z + i)), result + i);
+        }
+
+        if (i < count)
+        {
+            int rest = count - i;
+            Partial.Store(op.Invoke(Partial.Load<T>(x + i, rest, 0), Partial.Load<T>(y + i, rest, 0), Partial.Load<T>(z + i, rest, 0)), result + i, rest);
+        }
+    }
+
+    /// <summary>Σ op(x[i]).</summary>
+    public static double Sum<T, TOperator>(float* x, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, IUnaryOperator
+    {
+        double total = 0;
+        for (int start = 0; start < count; start += Block)
+        {
+            total += SumBlock<T, TOperator>(x + start, Math.Min(Block, count - start), op);
+        }
+
+        return total;
+    }
+
+    /// <summary>Σ op(x[i], y[i]).</summary>
+    public static double Sum<T, TOperator>(float* x, float* y, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, IBinaryOperator
+    {
+        double total = 0;
+        for (int start = 0; start < count; start += Block)
+        {
+            total += SumBlock<T, TOperator>(x + start, y + start, Math.Min(Block, count - start), op);
+        }
+
+        return total;
+    }
+
+    /// <summary>Σ op(x[i], y[i], z[i]).</summary>
+    public static double Sum<T, TOperator>(float* x, float* y, float* z, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, ITernaryOperator
+    {
+        double total = 0;
+        for (int start = 0; start < count; start += Block)
+        {
+            total += SumBlock<T, TOperator>(x + start, y + start, z + start, Math.Min(Block, count - start), op);
+        }
+
+        return total;
+    }
+
+    /// <summary>result[i] = op(x[i]), and the sum of the results.</summary>
+    public static double MapSum<T, TOperator>(float* x, float* result, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, IUnaryOperator
+    {
+        double total = 0;
+        for (int start = 0; start < count; start += Block)
+        {
+            int length = Math.Min(Block, count - start);
+            Map<T, TOperator>(x + start, result + start, length, op);
+            total += SumBlock<T, IdentityOperator>(result + start, length, default);
+        }
+
+        return total;
+    }
+
+    /// <summary>The largest number; NaN if there is one, -∞ of none.</summary>
+    public static float Max<T>(float* x, int count)
+        where T : unmanaged, IFloatLanes<T>
+    {
+        T a = T.Of(float.NegativeInfinity), b = a, c = a, d = a;
+        int i = 0;
+        for (; i <= count - (4 * T.Count); i += 4 * T.Count)
+        {
+            a = T.Max(a, T.Load(x + i));
+            b = T.Max(b, T.Load(x + i + T.Count));
+            c = T.Max(c, T.Load(x + i + (2 * T.Count)));
+            d = T.Max(d, T.Load(x + i + (3 * T.Count)));
+        }
+
+        for (; i <= count - T.Count; i += T.Count)
+        {
+            a = T.Max(a, T.Load(x + i));
+        }
+
+        T all = T.Max(T.Max(a, b), T.Max(c, d));
+        return T.MaxOf(i < count ? T.Max(all, Partial.Load<T>(x + i, count - i, float.NegativeInfinity)) : all);
+    }
+
+    private static double SumBlock<T, TOperator>(float* x, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, IUnaryOperator
+    {
+        T a = T.Of(0), b = a, c = a, d = a;
+        int i = 0;
+        for (; i <= count - (4 * T.Count); i += 4 * T.Count)
+        {
+            a += op.Invoke(T.Load(x + i));
+            b += op.Invoke(T.Load(x + i + T.Count));
+            c += op.Invoke(T.Load(x + i + (2 * T.Count)));
+            d += op.Invoke(T.Load(x + i + (3 * T.Count)));
+        }
+
+        for (; i <= count - T.Count; i += T.Count)
+        {
+            a += op.Invoke(T.Load(x + i));
+        }
+
+        T all = a + b + (c + d);
+        if (i < count)
+        {
+            int rest = count - i;
+            all += Partial.Keep(op.Invoke(Partial.Load<T>(x + i, rest, 0)), rest);
+        }
+
+        return T.Sum(all);
+    }
+
+    private static double SumBlock<T, TOperator>(float* x, float* y, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, IBinaryOperator
+    {
+        T a = T.Of(0), b = a, c = a, d = a;
+        int i = 0;
+        for (; i <= count - (4 * T.Count); i += 4 * T.Count)
+        {
+            a += op.Invoke(T.Load(x + i), T.Load(y + i));
+            b += op.Invoke(T.Load(x + i + T.Count), T.Load(y + i + T.Count));
+            c += op.Invoke(T.Load(x + i + (2 * T.Count)), T.Load(y + i + (2 * T.Count)));
+            d += op.Invoke(T.Load(x + i + (3 * T.Count)), T.Load(y + i + (3 * T.Count)));
+        }
+
+        for (; i <= count - T.Count; i += T.Count)
+        {
+            a += op.Invoke(T.Load(x + i), T.Load(y + i));
+        }
+
+        T all = a + b + (c + d);
+        if (i < count)
+        {
+            int rest = count - i;
+            all += Partial.Keep(op.Invoke(Partial.Load<T>(x + i, rest, 0), Partial.Load<T>(y + i, rest, 0)), rest);
+        }
+
+        return T.Sum(all);
+    }
+
+    private static double SumBlock<T, TOperator>(float* x, float* y, float* z, int count, TOperator op)
+        where T : unmanaged, IFloatLanes<T>
+        where TOperator : struct, ITernaryOperator
+    {
+        T a = T.Of(0), b = a, c = a, d = a;
+        int i = 0;
+        for (; i <= count - (4 * T.Count); i += 4 * T.Count)
+        {
+            a += op.Invoke(T.Load(x + i), T.Load(y + i), T.Load(z + i));
+            b += op.Invoke(T.Load(x + i + T.Count), T.Load(y + i + T.Count), T.Load(z + i + T.Count));
+            c += op.Invoke(T.Load(x + i + (2 * T.Count)), T.Load(y + i + (2 * T.Count)), T.Load(z + i + (2 * T.Count)));
+            d += op.Invoke(T.Load(x + i + (3 * T.Count)), T.Load(y + i + (3 * T.Count)), T.Load(z + i + (3 * T.Count)));
+        }
+
+        for (; i <= count - T.Count; i += T.Count)
+        {
+            a += op.Invoke(T.Load(x + i), T.Load(y + i), T.Load(z + i));
+        }
+
+        T all = a + b + (c + d);
+        if (i < count)
+        {
+            int rest = count - i;
+            all += Partial.Keep(op.Invoke(Partial.Load<T>(x + i, rest, 0), Partial.Load<T>(y + i, rest, 0), Partial.Load<T>(z + i, rest, 0)), rest);
+        }
+
+        return T.Sum(all);
+    }
+}
