@@ -164,16 +164,16 @@ internal static unsafe class Gemm
                     int filledRows = Math.Min(height, rows - row);
                     if (_plan.Swap)
                     {
-                        Microkernel.Run(height, depth, rowPanel, columnPanels, edge, width, accumulate: false);
+                        Microkernel.Run(height, depth, rowPanel, height, columnPanels, edge, width, accumulate: false);
                         MergeTransposed(edge, width, filledRows, filledColumns, c + (column * _c.LeadingC) + row, _c.LeadingC, accumulate);
                     }
                     else if (filledColumns == width && filledRows == height)
                     {
-                        Microkernel.Run(height, depth, rowPanel, columnPanels, c + (row * _c.LeadingC) + column, _c.LeadingC, accumulate);
+                        Microkernel.Run(height, depth, rowPanel, height, columnPanels, c + (row * _c.LeadingC) + column, _c.LeadingC, accumulate);
                     }
                     else
                     {
-                        Microkernel.Run(height, depth, rowPanel, columnPanels, edge, width, accumulate: false);
+                        Microkernel.Run(height, depth, rowPanel, height, columnPanels, edge, width, accumulate: false);
                         Merge(edge, width, filledRows, filledColumns, c + (row * _c.LeadingC) + column, _c.LeadingC, accumulate);
                     }
 

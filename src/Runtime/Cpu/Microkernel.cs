@@ -14,21 +14,21 @@ internal static unsafe class Microkernel
     /// <summary>Columns of a packed column panel.</summary>
     public static int Columns => Vector512.IsHardwareAccelerated ? 32 : Vector256.IsHardwareAccelerated ? 16 : 8;
 
-    /// <summary>C (rows x Columns, row stride <paramref name="ldc"/>) = or += rowPanel (k x rows) times columnPanel (k x Columns); rows is a multiple of <see cref="RowStep"/> up to <see cref="MaxRows"/>.</summary>
-    public static void Run(int rows, int k, float* rowPanel, float* columnPanel, float* c, long ldc, bool accumulate)
+    /// <summary>C (rows x Columns, row stride <paramref name="ldc"/>) = or += rowPanel (k x rows, step apart) times columnPanel (k x Columns); rows is a multiple of <see cref="RowStep"/> up to <see cref="MaxRows"/>.</summary>
+    public static void Run(int rows, int k, float* rowPanel, long step, float* columnPanel, float* c, long ldc, bool accumulate)
     {
         if (Vector512.IsHardwareAccelerated)
         {
             switch (rows)
             {
                 case 12:
-                    Microkernel512.Rows12(k, rowPanel, columnPanel, c, ldc, accumulate);
+                    Microkernel512.Rows12(k, rowPanel, step, columnPanel, c, ldc, accumulate);
                     break;
                 case 8:
-                    Microkernel512.Rows8(k, rowPanel, columnPanel, c, ldc, accumulate);
+                    Microkernel512.Rows8(k, rowPanel, step, columnPanel, c, ldc, accumulate);
                     break;
                 default:
-                    Microkernel512.Rows4(k, rowPanel, columnPanel, c, ldc, accumulate);
+                    Microkernel512.Rows4(k, rowPanel, step, columnPanel, c, ldc, accumulate);
                     break;
             }
         }
@@ -37,13 +37,13 @@ internal static unsafe class Microkernel
             switch (rows)
             {
                 case 6:
-                    Microkernel256.Rows6(k, rowPanel, columnPanel, c, ldc, accumulate);
+                    Microkernel256.Rows6(k, rowPanel, step, columnPanel, c, ldc, accumulate);
                     break;
                 case 4:
-                    Microkernel256.Rows4(k, rowPanel, columnPanel, c, ldc, accumulate);
+                    Microkernel256.Rows4(k, rowPanel, step, columnPanel, c, ldc, accumulate);
                     break;
                 default:
-                    Microkernel256.Rows2(k, rowPanel, columnPanel, c, ldc, accumulate);
+                    Microkernel256.Rows2(k, rowPanel, step, columnPanel, c, ldc, accumulate);
                     break;
             }
         }
@@ -52,13 +52,13 @@ internal static unsafe class Microkernel
             switch (rows)
             {
                 case 6:
-                    Microkernel128.Rows6(k, rowPanel, columnPanel, c, ldc, accumulate);
+                    Microkernel128.Rows6(k, rowPanel, step, columnPanel, c, ldc, accumulate);
                     break;
                 case 4:
-                    Microkernel128.Rows4(k, rowPanel, columnPanel, c, ldc, accumulate);
+                    Microkernel128.Rows4(k, rowPanel, step, columnPanel, c, ldc, accumulate);
                     break;
                 default:
-                    Microkernel128.Rows2(k, rowPanel, columnPanel, c, ldc, accumulate);
+                    Microkernel128.Rows2(k, rowPanel, step, columnPanel, c, ldc, accumulate);
                     break;
             }
         }

@@ -7,9 +7,9 @@ namespace Graft.Runtime.Cpu;
 /// <remarks>6 x 16 holds 12 accumulators, two columns of B and one broadcast in 15 of 16 registers. For the shape of the code see <see cref="Microkernel512"/>.</remarks>
 internal static unsafe class Microkernel256
 {
-    /// <summary>C (6 x 16) = or += panel A (k x 6) times panel B (k x 16).</summary>
+    /// <summary>C (6 x 16) = or += panel A (k x 6, step apart) times panel B (k x 16).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows6(int k, float* a, float* b, float* c, long ldc, bool accumulate)
+    public static void Rows6(int k, float* a, long step, float* b, float* c, long ldc, bool accumulate)
     {
         Vector256<float> c0_0 = Vector256<float>.Zero, c0_1 = Vector256<float>.Zero;
         Vector256<float> c1_0 = Vector256<float>.Zero, c1_1 = Vector256<float>.Zero;
@@ -40,7 +40,7 @@ internal static unsafe class Microkernel256
             x = Vector256.Create(a[5]);
             c5_0 = Vector256.MultiplyAddEstimate(x, b0, c5_0);
             c5_1 = Vector256.MultiplyAddEstimate(x, b1, c5_1);
-            a += 6;
+            a += step;
             b += 16;
         }
 
@@ -85,9 +85,9 @@ internal static unsafe class Microkernel256
         c5_1.Store(c + 8);
     }
 
-    /// <summary>C (4 x 16) = or += panel A (k x 4) times panel B (k x 16).</summary>
+    /// <summary>C (4 x 16) = or += panel A (k x 4, step apart) times panel B (k x 16).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows4(int k, float* a, float* b, float* c, long ldc, bool accumulate)
+    public static void Rows4(int k, float* a, long step, float* b, float* c, long ldc, bool accumulate)
     {
         Vector256<float> c0_0 = Vector256<float>.Zero, c0_1 = Vector256<float>.Zero;
         Vector256<float> c1_0 = Vector256<float>.Zero, c1_1 = Vector256<float>.Zero;
@@ -110,7 +110,7 @@ internal static unsafe class Microkernel256
             x = Vector256.Create(a[3]);
             c3_0 = Vector256.MultiplyAddEstimate(x, b0, c3_0);
             c3_1 = Vector256.MultiplyAddEstimate(x, b1, c3_1);
-            a += 4;
+            a += step;
             b += 16;
         }
 
@@ -143,9 +143,9 @@ internal static unsafe class Microkernel256
         c3_1.Store(c + 8);
     }
 
-    /// <summary>C (2 x 16) = or += panel A (k x 2) times panel B (k x 16).</summary>
+    /// <summary>C (2 x 16) = or += panel A (k x 2, step apart) times panel B (k x 16).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows2(int k, float* a, float* b, float* c, long ldc, bool accumulate)
+    public static void Rows2(int k, float* a, long step, float* b, float* c, long ldc, bool accumulate)
     {
         Vector256<float> c0_0 = Vector256<float>.Zero, c0_1 = Vector256<float>.Zero;
         Vector256<float> c1_0 = Vector256<float>.Zero, c1_1 = Vector256<float>.Zero;
@@ -160,7 +160,7 @@ internal static unsafe class Microkernel256
             x = Vector256.Create(a[1]);
             c1_0 = Vector256.MultiplyAddEstimate(x, b0, c1_0);
             c1_1 = Vector256.MultiplyAddEstimate(x, b1, c1_1);
-            a += 2;
+            a += step;
             b += 16;
         }
 

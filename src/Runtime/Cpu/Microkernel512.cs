@@ -10,9 +10,9 @@ namespace Graft.Runtime.Cpu;
 /// </remarks>
 internal static unsafe class Microkernel512
 {
-    /// <summary>C (12 x 32) = or += panel A (k x 12) times panel B (k x 32).</summary>
+    /// <summary>C (12 x 32) = or += panel A (k x 12, step apart) times panel B (k x 32).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows12(int k, float* a, float* b, float* c, long ldc, bool accumulate)
+    public static void Rows12(int k, float* a, long step, float* b, float* c, long ldc, bool accumulate)
     {
         Vector512<float> c0_0 = Vector512<float>.Zero, c0_1 = Vector512<float>.Zero;
         Vector512<float> c1_0 = Vector512<float>.Zero, c1_1 = Vector512<float>.Zero;
@@ -67,7 +67,7 @@ internal static unsafe class Microkernel512
             x = Vector512.Create(a[11]);
             c11_0 = Vector512.FusedMultiplyAdd(x, b0, c11_0);
             c11_1 = Vector512.FusedMultiplyAdd(x, b1, c11_1);
-            a += 12;
+            a += step;
             b += 32;
         }
 
@@ -148,9 +148,9 @@ internal static unsafe class Microkernel512
         c11_1.Store(c + 16);
     }
 
-    /// <summary>C (8 x 32) = or += panel A (k x 8) times panel B (k x 32).</summary>
+    /// <summary>C (8 x 32) = or += panel A (k x 8, step apart) times panel B (k x 32).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows8(int k, float* a, float* b, float* c, long ldc, bool accumulate)
+    public static void Rows8(int k, float* a, long step, float* b, float* c, long ldc, bool accumulate)
     {
         Vector512<float> c0_0 = Vector512<float>.Zero, c0_1 = Vector512<float>.Zero;
         Vector512<float> c1_0 = Vector512<float>.Zero, c1_1 = Vector512<float>.Zero;
@@ -189,7 +189,7 @@ internal static unsafe class Microkernel512
             x = Vector512.Create(a[7]);
             c7_0 = Vector512.FusedMultiplyAdd(x, b0, c7_0);
             c7_1 = Vector512.FusedMultiplyAdd(x, b1, c7_1);
-            a += 8;
+            a += step;
             b += 32;
         }
 
@@ -246,9 +246,9 @@ internal static unsafe class Microkernel512
         c7_1.Store(c + 16);
     }
 
-    /// <summary>C (4 x 32) = or += panel A (k x 4) times panel B (k x 32).</summary>
+    /// <summary>C (4 x 32) = or += panel A (k x 4, step apart) times panel B (k x 32).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows4(int k, float* a, float* b, float* c, long ldc, bool accumulate)
+    public static void Rows4(int k, float* a, long step, float* b, float* c, long ldc, bool accumulate)
     {
         Vector512<float> c0_0 = Vector512<float>.Zero, c0_1 = Vector512<float>.Zero;
         Vector512<float> c1_0 = Vector512<float>.Zero, c1_1 = Vector512<float>.Zero;
@@ -271,7 +271,7 @@ internal static unsafe class Microkernel512
             x = Vector512.Create(a[3]);
             c3_0 = Vector512.FusedMultiplyAdd(x, b0, c3_0);
             c3_1 = Vector512.FusedMultiplyAdd(x, b1, c3_1);
-            a += 4;
+            a += step;
             b += 32;
         }
 
