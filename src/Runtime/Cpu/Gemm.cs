@@ -114,7 +114,14 @@ internal static unsafe class Gemm
         private readonly void PackA(float* panels, int item, int k, int depth, int at, int count, bool byRows)
         {
             long offset = (item * _c.StrideA) + (_c.TransposeA ? (k * _c.LeadingA) + at : (at * _c.LeadingA) + k);
-            Pack<LoadSingle>(panels, _c.A, offset, _c.LeadingA, across: !_c.TransposeA, depth, count, byRows, _c.Alpha);
+            if (_c.BFloat16A)
+            {
+                Pack<LoadBFloat16>(panels, _c.A, offset, _c.LeadingA, across: !_c.TransposeA, depth, count, byRows, _c.Alpha);
+            }
+            else
+            {
+                Pack<LoadSingle>(panels, _c.A, offset, _c.LeadingA, across: !_c.TransposeA, depth, count, byRows, _c.Alpha);
+            }
         }
 
         private readonly void PackB(float* panels, int item, int k, int depth, int at, int count, bool byRows)

@@ -23,8 +23,11 @@ internal readonly unsafe struct GemmCall
     /// <summary>The summed dimension; 0 leaves beta·C + bias.</summary>
     public required int K { get; init; }
 
-    /// <summary>A, F32: (M, K), or (K, M) with <see cref="TransposeA"/>.</summary>
-    public required float* A { get; init; }
+    /// <summary>A, F32 or BF16: (M, K), or (K, M) with <see cref="TransposeA"/>.</summary>
+    public required void* A { get; init; }
+
+    /// <summary>A holds bfloat16.</summary>
+    public bool BFloat16A { get; init; }
 
     /// <summary>Elements from one stored row of A to the next.</summary>
     public required long LeadingA { get; init; }

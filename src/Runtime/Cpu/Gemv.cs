@@ -12,7 +12,7 @@ internal static unsafe class Gemv
     private const int AxpyColumns = 512;
 
     /// <summary>A few contiguous rows of A against a matrix that is worth not copying.</summary>
-    public static bool Fits(in GemmCall c) => c.M <= MaxRows && !c.TransposeA && c.Batch == 1 && c.K > 0 && c.Alpha != 0 && c.N >= 16;
+    public static bool Fits(in GemmCall c) => c.M <= MaxRows && !c.TransposeA && !c.BFloat16A && c.Batch == 1 && c.K > 0 && c.Alpha != 0 && c.N >= 16;
 
     /// <summary>Computes <paramref name="c"/>.</summary>
     public static void Run(WorkerTeam team, in GemmCall c)
@@ -71,11 +71,11 @@ internal static unsafe class Gemv
                     int height = Math.Min(4, call.M - m);
                     if (height == 1)
                     {
-                        Dots1<TLoad>(call.K, call.A + (m * call.LeadingA), call.B, n * call.LeadingB, call.LeadingB, width, sums);
+                        Dots1<TLoad>(call.K, (float*)call.A + (m * call.LeadingA), call.B, n * call.LeadingB, call.LeadingB, width, sums);
                     }
                     else
                     {
-                        Dots4<TLoad>(call.K, call.A + (m * call.LeadingA), call.LeadingA, height, call.B, n * call.LeadingB, call.LeadingB, width, sums);
+                        Dots4<TLoad>(call.K, (float*)call.A + (m * call.LeadingA), call.LeadingA, height, call.B, n * call.LeadingB, call.LeadingB, width, sums);
                     }
 
                     for (int i = 0; i < height; i++)
@@ -207,7 +207,7 @@ internal static unsafe class Gemv
                 int depth = Math.Min(4, call.K - k);
                 for (int m = 0; m < call.M; m++)
                 {
-                    float* x = call.A + (m * call.LeadingA) + k;
+                    float* x = (float*)call.A + (m * call.LeadingA) + k;
                     AddRows<TLoad>(sums + (m * AxpyColumns), columns, call.B, (k * call.LeadingB) + from, call.LeadingB, depth, x);
                 }
             }

@@ -1,0 +1,38 @@
+namespace Graft.Runtime.Cpu;
+
+/// <summary>Matrix products in F64 by plain loops: for references in tests, where nothing is large.</summary>
+internal static unsafe class GemmDouble
+{
+    /// <summary>Computes <paramref name="c"/>, all of whose pointers are to F64; one row of C per chunk.</summary>
+    public static void Run(WorkerTeam team, in GemmCall c)
+    {
+        c.Check();
+        RowWork work = new(c);
+        team.Run(checked(c.M * c.Batch), ref work);
+    }
+
+    private readonly struct RowWork(GemmCall call) : IChunkWork
+    {
+        public void Invoke(int chunk, int worker)
+        {
+            (int item, int row) = Math.DivRem(chunk, call.M);
+            double* a = (double*)call.A + (item * call.StrideA) + (row * (call.TransposeA ? 1 : call.LeadingA));
+            double* b = (double*)call.B + (item * call.StrideB);
+            double* c = (double*)call.C + (item * call.StrideC) + (row * call.LeadingC);
+            long stepA = call.TransposeA ? call.LeadingA : 1;
+            long stepB = call.TransposeB ? 1 : call.LeadingB;
+            for (int j = 0; j < call.N; j++)
+            {
+                double* column = b + (j * (call.TransposeB ? call.LeadingB : 1));
+                double sum = 0;
+                for (int k = 0; k < call.K; k++)
+                {
+                    sum += a[k * stepA] * column[k * stepB];
+                }
+
+                double value = (call.Alpha * sum) + (call.Bias == null ? 0 : ((double*)call.Bias)[j]);
+                c[j] = call.Beta == 0 ? value : value + (call.Beta * c[j]);
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+namespace Graft.Runtime;
+
+/// <summary>y = x·Wᵀ + b + s·u·Bᵀ: a linear layer with optional bias and optional low-rank branch in one op.</summary>
+/// <remarks>
+/// x (..., in), W (out, in), or (in, out) with <paramref name="InputFirst"/> (Conv1D of GPT-2); b (out); u (..., r), B (out, r); y (..., out).
+/// W, B are F32 or BF16, the rest F32 (or all F64). The branch is that of LoRA with u = x·Aᵀ, Hu et al. 2021, arXiv:2106.09685.
+/// </remarks>
+/// <param name="InputFirst">W is stored as (in, out).</param>
+/// <param name="Bias">Input 2 is b.</param>
+/// <param name="Branch">The last two inputs are u and B.</param>
+/// <param name="Scale">s.</param>
+public readonly record struct Linear(bool InputFirst, bool Bias, bool Branch, float Scale) : IOp<Linear>
+{
+    /// <inheritdoc/>
+    public static OpInfo Info { get; } = new("linear", 2, "arXiv:2106.09685");
+
+    private int InputU => Bias ? 3 : 2;
+
+    /// <inheritdoc/>
+    public static void Infer(in Linear op, ref InferCall c)
+    {
+        int inputs = 2 + (op.Bias ? 1 : 0) + (op.Branch ? 2 : 0);
+        c.Require(c.Count == inputs, $"x, W{(op.Bias ? ", b" : "")}{(op.Branch ? ", u, B" : "")} are needed");
+        c.RequireType(0, DType.F32, DType.F64);
+        DType type = c.Input(0).DType;
+        DType? half = type == DType.F32 ? DType.BF16 : null;
+        c.RequireType(1, type, half);
+        Shape x = c.Shape(0);
+        Shape w = c.Shape(1);
+        c.Require(x.Rank >= 1 && w.Rank == 2, "x (..., in) and a weight of two axes are needed");
+        int outputs = w[op.InputFirst ? 1 : 0];
+        c.Require(w[op.InputFirst ? 0 : 1] == x.Last, $"the last axis of x has {x.Last} elements, but the weight takes {w[op.InputFirst ? 0 : 1]}");
+        if (op.Bias)
+        {
+            c.RequireType(2, type);
+            c.Require(c.Shape(2).Count == outputs, $"the bias must have {outputs} elements");
+        }
+
+        if (op.Branch)
+        {
+            c.RequireType(op.InputU, type);
+            c.RequireType(op.InputU + 1, type, half);
+            Shape u = c.Shape(op.InputU);
+            Shape up = c.Shape(op.InputU + 1);
+            c.Require(u.Rows == x.Rows && u.Rank >= 1, $"u must have {x.Rows} rows as x has");
+            c.Require(up.Rank == 2 && up[0] == outputs && up[1] == u.Last, $"B must be ({outputs}, {u.Last})");
+        }
+
+        c.Output(x.With(-1, outputs), type);
+    }
+
+    /// <inheritdoc/>
+    public static Tensor Reference(in Linear op, Tape t, ReadOnlySpan<Tensor> x)
+    {
+        ArgumentNullException.ThrowIfNull(t);
+
+        return t.Apply(op, x);
+    }
+
+    /// <inheritdoc/>
+    public static void Forward(in Linear op, CpuCall c)
+    {
+        Tensor x = c.Input(0);
+        Tensor w = c.Input(1);
+        int rows = checked((int)x.Shape.Rows);
+        Matrix y = new(c.Output, rows, c.Output.Shape.Last);
+        Products.Run(c.Team, new(x, rows, x.Shape.Last), new(w, w.Shape[0], w.Shape[1], !op.InputFirst), y, bias: op.Bias ? c.Input(2) : null);
+        if (op.Branch)
+        {
+            Tensor u = c.Input(op.InputU);
+            Tensor up = c.Input(op.InputU + 1);
+            Products.Run(c.Team, new(u, rows, u.Shape.Last), new(up, up.Shape[0], up.Shape[1], true), y, accumulate: true, op.Scale);
+        }
+    }
+
+    /// <inheritdoc/>
+    public static Saves Saves(in Linear op, Needs needs)
+    {
+        Saves saves = Runtime.Saves.Nothing.Input(0, needs[1]).Input(1, needs[0]);
+        return op.Branch ? saves.Input(op.InputU, needs[op.InputU + 1]).Input(op.InputU + 1, needs[op.InputU]) : saves;
+    }
+
+    /// <inheritdoc/>
+    public static void Backward(in Linear op, BackwardCall c)
+    {
+        Tensor dy = c.OutputGradient;
+        int rows = checked((int)c.InputSpec(0).Shape.Rows);
+        Shape w = c.InputSpec(1).Shape;
+        int outputs = w[op.InputFirst ? 1 : 0];
+        int inputs = c.InputSpec(0).Shape.Last;
+        if (c.Needs(0))
+        {
+            Tensor dx = c.Target(0, out bool accumulate);
+            if (c.OnCpu)
+            {
+                Products.Run(c.Team, new(dy, rows, outputs), new(c.Input(1), w[0], w[1], op.InputFirst), new(dx, rows, inputs), accumulate);
+            }
+        }
+
+        if (c.Needs(1))
+        {
+            Tensor dw = c.Target(1, out bool accumulate);
+            if (c.OnCpu)
+            {
+                Tensor x = c.Input(0);
+                Matrix left = op.InputFirst ? new(x, rows, inputs, true) : new(dy, rows, outputs, true);
+                Matrix right = op.InputFirst ? new(dy, rows, outputs) : new(x, rows, inputs);
+                Products.Run(c.Team, left, right, new(dw, w[0], w[1]), accumulate);
+            }
+        }
+
+        if (op.Bias && c.Needs(2))
+        {
+            Tensor db = c.Target(2, out bool accumulate);
+            if (c.OnCpu)
+            {
+                Products.SumRows(c.Team, dy, db, accumulate);
+            }
+        }
+
+        if (op.Branch)
+        {
+            BranchBackward(op, c, dy, rows, outputs);
+        }
+    }
+
+    private static void BranchBackward(in Linear op, BackwardCall c, Tensor dy, int rows, int outputs)
+    {
+        int u = op.InputU;
+        int rank = c.InputSpec(u).Shape.Last;
+        if (c.Needs(u))
+        {
+            Tensor du = c.Target(u, out bool accumulate);
+            if (c.OnCpu)
+            {
+                Products.Run(c.Team, new(dy, rows, outputs), new(c.Input(u + 1), outputs, rank), new(du, rows, rank), accumulate, op.Scale);
+            }
+        }
+
+        if (c.Needs(u + 1))
+        {
+            Tensor db = c.Target(u + 1, out bool accumulate);
+            if (c.OnCpu)
+            {
+                Products.Run(c.Team, new(dy, rows, outputs, true), new(c.Input(u), rows, rank), new(db, outputs, rank), accumulate, op.Scale);
+            }
+        }
+    }
+}
+
+/// <summary>Linear layers on a tape.</summary>
+public static class LinearExtensions
+{
+    extension(Tape t)
+    {
+        /// <summary>x·Wᵀ + b, or x·W + b with <paramref name="inputFirst"/>; see <see cref="Runtime.Linear"/>.</summary>
+        public Tensor Linear(Tensor x, Tensor weight, Tensor? bias = null, bool inputFirst = false)
+        {
+            return bias is null ? t.Apply(new Linear(inputFirst, false, false, 0), x, weight) : t.Apply(new Linear(inputFirst, true, false, 0), x, weight, bias);
+        }
+
+        /// <summary>x·Wᵀ + b + scale·u·Bᵀ in one pass, u being the small side of a low-rank branch; see <see cref="Runtime.Linear"/>.</summary>
+        public Tensor LinearWithBranch(Tensor x, Tensor weight, Tensor? bias, Tensor u, Tensor up, float scale, bool inputFirst = false)
+        {
+            return bias is null
+                ? t.Apply(new Linear(inputFirst, false, true, scale), x, weight, u, up)
+                : t.Apply(new Linear(inputFirst, true, true, scale), x, weight, bias, u, up);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using Graft.Runtime.Cpu;
+
+namespace Graft.Runtime;
+
+/// <summary>A stored matrix inside a tensor: its elements' type, row length and orientation.</summary>
+internal readonly unsafe struct Matrix(Tensor tensor, int rows, int columns, bool transposed = false, long stride = 0)
+{
+    /// <summary>Rows and columns as stored.</summary>
+    public int Rows { get; } = rows;
+
+    public int Columns { get; } = columns;
+
+    /// <summary>The product reads it with rows and columns exchanged.</summary>
+    public bool Transposed { get; } = transposed;
+
+    /// <summary>Elements from one matrix of a batch to the next.</summary>
+    public long Stride { get; } = stride;
+
+    public DType DType => tensor.DType;
+
+    public void* Pointer => tensor.RawPointer();
+
+    public int OuterLength => Transposed ? Columns : Rows;
+
+    public int InnerLength => Transposed ? Rows : Columns;
+}
+
+/// <summary>Matrix products on tensors: F32 and BF16 by the packed kernels, F64 by plain loops.</summary>
+internal static unsafe class Products
+{
+    /// <summary>c = alpha·op(a)·op(b) + (accumulate ? c : 0) + bias.</summary>
+    public static void Run(WorkerTeam team, Matrix a, Matrix b, Matrix c, bool accumulate = false, float alpha = 1, Tensor? bias = null, int batch = 1)
+    {
+        GemmCall call = new()
+        {
+            M = c.Rows,
+            N = c.Columns,
+            K = a.InnerLength,
+            A = a.Pointer,
+            LeadingA = a.Columns,
+            TransposeA = a.Transposed,
+            BFloat16A = a.DType == DType.BF16,
+            StrideA = a.Stride,
+            B = b.Pointer,
+            LeadingB = b.Columns,
+            TransposeB = b.Transposed,
+            BFloat16B = b.DType == DType.BF16,
+            StrideB = b.Stride,
+            C = (float*)c.Pointer,
+            LeadingC = c.Columns,
+            StrideC = c.Stride,
+            Alpha = alpha,
+            Beta = accumulate ? 1 : 0,
+            Bias = bias == null ? null : (float*)bias.RawPointer(),
+            Batch = batch,
+        };
+        if (c.DType == DType.F64)
+        {
+            GemmDouble.Run(team, call);
+        }
+        else
+        {
+            Gemm.Run(team, call);
+        }
+    }
+
+    /// <summary>sums (columns) = or += the sum of the rows of x.</summary>
+    public static void SumRows(WorkerTeam team, Tensor x, Tensor sums, bool accumulate)
+    {
+        int columns = checked((int)sums.Shape.Count);
+        long rows = columns == 0 ? 0 : x.Shape.Count / columns;
+        if (x.DType == DType.F64)
+        {
+            ColumnSums.Run(x.Pointer<double>(), rows, columns, sums.Pointer<double>(), accumulate);
+        }
+        else
+        {
+            ColumnSums.Run(team, x.Pointer<float>(), rows, columns, sums.Pointer<float>(), accumulate);
+        }
+    }
+}
