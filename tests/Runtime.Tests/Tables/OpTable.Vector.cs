@@ -1,0 +1,7 @@
+namespace Graft.Runtime.Tests.Tables;
+
+internal static partial class OpTable
+{
+    /// <summary>Element-wise ops, reductions, norms, activations, losses.</summary>
+    private static Row[] VectorRows() => [];
+}
