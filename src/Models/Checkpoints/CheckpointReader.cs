@@ -12,18 +12,18 @@ public static class CheckpointReader
         ArgumentNullException.ThrowIfNull(path);
         if (!Directory.Exists(path))
         {
-            return path.EndsWith(".index.json", StringComparison.OrdinalIgnoreCase) ? ShardedCheckpoint.Open(path) : SafeTensorsFile.Open(path);
+            return path.EndsWith(".index.json", StringComparison.OrdinalIgnoreCase) ? ShardedCheckpoint.Open(path)
+                : path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) ? GgufCheckpoint.Open(path)
+                : SafeTensorsFile.Open(path);
         }
 
         string single = Path.Combine(path, SafeTensorsWriter.SingleName);
         string index = Path.Combine(path, SafeTensorsWriter.IndexName);
-        if (File.Exists(single))
-        {
-            return SafeTensorsFile.Open(single);
-        }
-
-        return File.Exists(index)
-            ? ShardedCheckpoint.Open(index)
-            : throw new CheckpointException($"{path}: holds no weights; looked for {SafeTensorsWriter.SingleName} and {SafeTensorsWriter.IndexName}.");
+        string[] gguf = Directory.GetFiles(path, "*.gguf");
+        return File.Exists(single) ? SafeTensorsFile.Open(single)
+            : File.Exists(index) ? ShardedCheckpoint.Open(index)
+            : gguf.Length == 1 ? GgufCheckpoint.Open(gguf[0])
+            : throw new CheckpointException(
+                $"{path}: holds no weights that can be chosen; looked for {SafeTensorsWriter.SingleName}, {SafeTensorsWriter.IndexName} and one .gguf file ({gguf.Length} found).");
     }
 }
