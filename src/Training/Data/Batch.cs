@@ -9,7 +9,8 @@ namespace Graft.Training.Data;
 public readonly record struct BatchSegment(int Row, int Start, int Length, long Sample, ulong SampleId);
 
 /// <summary>Rows of tokens as a training step takes them; documents in one row never see each other.</summary>
-/// <remarks>All arrays are row-major over (B, T). A padding position has the padding token, position 0, target <see cref="IgnoredTarget"/> and a document range of itself alone.</remarks>
+/// <remarks>All arrays are row-major over (B, T). A padding position has the padding token, position 0, target <see cref="IgnoredTarget"/> and a document range
+/// of itself alone.</remarks>
 public sealed class Batch
 {
     /// <summary>The target of a position without loss.</summary>

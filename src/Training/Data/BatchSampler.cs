@@ -30,12 +30,14 @@ public sealed record BatchOptions
     /// <summary>The token on padding positions.</summary>
     public int PadToken { get; init; }
 
-    /// <summary>Without packing: cut rows to the longest sample of the batch, rounded up to a multiple of this; 0 keeps all rows at <see cref="Length"/>.</summary>
+    /// <summary>Without packing: cut rows to the longest sample of the batch, rounded up to a multiple of this; 0 keeps all rows at
+    /// <see cref="Length"/>.</summary>
     public int PadToMultipleOf { get; init; }
 }
 
 /// <summary>Makes batches from samples in an order, epoch after epoch.</summary>
-/// <remarks>Not for several threads at once. An epoch never shares a batch with the next: its last batch may have rows of padding. Batches depend on samples, order, options and position only.</remarks>
+/// <remarks>Not for several threads at once. An epoch never shares a batch with the next: its last batch may have rows of padding. Batches depend on samples,
+/// order, options and position only.</remarks>
 public sealed class BatchSampler
 {
     private readonly ITokenSamples _samples;
@@ -61,13 +63,16 @@ public sealed class BatchSampler
 
         if (options.Rows < 1 || options.Length < 2 || options.Window < 1 || options.PadToMultipleOf < 0)
         {
-            throw new ConfigurationException($"Batches of {options.Rows} rows of {options.Length} tokens from windows of {options.Window} samples cannot be made: needed are at least 1 row, 2 tokens and 1 sample.");
+            throw new ConfigurationException(
+                $"Batches of {options.Rows} rows of {options.Length} tokens from windows of {options.Window} samples cannot be made: "
+                + "needed are at least 1 row, 2 tokens and 1 sample.");
         }
 
         if (samples.LongestSample > options.Length)
         {
             throw new ConfigurationException(
-                $"The longest sample has {samples.LongestSample} tokens and a row {options.Length}. Raise the sequence length or lower max_length, by which long samples are cut or dropped.");
+                $"The longest sample has {samples.LongestSample} tokens and a row {options.Length}. "
+                + "Raise the sequence length or lower max_length, by which long samples are cut or dropped.");
         }
 
         _samples = samples;

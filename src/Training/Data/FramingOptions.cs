@@ -39,6 +39,8 @@ public sealed record FramingOptions
     /// <summary>Every option as text, for the key of cached data.</summary>
     internal string Canonical()
     {
-        return string.Create(CultureInfo.InvariantCulture, $"bos={AddBos};eos={AppendEos};max={MaxLength};long={LongSamples};special={AllowSpecialTokens};format={PromptFormat}");
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"bos={AddBos};eos={AppendEos};max={MaxLength};long={LongSamples};special={AllowSpecialTokens};format={PromptFormat}");
     }
 }

@@ -39,7 +39,9 @@ public sealed class TokenSampleList : ITokenSamples
     {
         if (ids.IsEmpty || ids.Length != lossMask.Length)
         {
-            throw new ArgumentException($"A sample needs at least one token and a mask of the same length; given are {ids.Length} tokens and {lossMask.Length} mask entries.", nameof(lossMask));
+            throw new ArgumentException(
+                $"A sample needs at least one token and a mask of the same length; given are {ids.Length} tokens and {lossMask.Length} mask entries.",
+                nameof(lossMask));
         }
 
         _samples.Add((sampleId, ids.ToArray(), lossMask.ToArray()));

@@ -95,7 +95,8 @@ public static class JsonlReader
 
         if (first is null || (!isText && second is null))
         {
-            throw new DatasetException(file, number, $"the field \"{(first is null ? firstName : secondName)}\" is missing. Field names are set by the options of the data.");
+            string missing = first is null ? firstName : secondName;
+            throw new DatasetException(file, number, $"the field \"{missing}\" is missing. Field names are set by the options of the data.");
         }
 
         return isText ? new TextSample(first, number) : new PromptSample(first, second!, number);

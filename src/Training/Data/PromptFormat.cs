@@ -52,7 +52,12 @@ public sealed class PromptFormat
             else
             {
                 int end = c == '{' ? text.IndexOf('}', i) : -1;
-                string place = end > 0 ? text[(i + 1)..end] : throw Invalid(text, $"the brace at character {i + 1} has no partner; write {c}{c} for a single one");
+                if (end < 0)
+                {
+                    throw Invalid(text, $"the brace at character {i + 1} has no partner; write {c}{c} for a single one");
+                }
+
+                string place = text[(i + 1)..end];
                 Flush(parts, literal);
                 parts.Add(new Part(KindOf(text, place), string.Empty));
                 i = end;
@@ -91,7 +96,10 @@ public sealed class PromptFormat
         }
     }
 
-    private static ConfigurationException Invalid(string text, string what) => new($"prompt format \"{text.Replace("\n", "\\n", StringComparison.Ordinal)}\": {what}.");
+    private static ConfigurationException Invalid(string text, string what)
+    {
+        return new ConfigurationException($"prompt format \"{text.Replace("\n", "\\n", StringComparison.Ordinal)}\": {what}.");
+    }
 
     internal readonly record struct Part(PartKind Kind, string Text);
 }

@@ -36,7 +36,8 @@ public sealed class SampleFramer
         _specials = [.. encoder.SpecialTokens.Keys.Where(k => k.Length > 0).OrderByDescending(k => k.Length).ThenBy(k => k, StringComparer.Ordinal)];
         if ((options.AppendEos && encoder.EosToken is null) || (options.AddBos && encoder.BosToken is null))
         {
-            throw new ConfigurationException($"The tokenizer has no {(options.AddBos && encoder.BosToken is null ? "begin" : "end")}-of-sequence token: switch the option that adds it off.");
+            string missing = options.AddBos && encoder.BosToken is null ? "begin" : "end";
+            throw new ConfigurationException($"The tokenizer has no {missing}-of-sequence token: switch the option that adds it off.");
         }
 
         if (options.MaxLength is < 0 or 1)

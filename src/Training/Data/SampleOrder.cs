@@ -2,7 +2,8 @@ using Graft.Runtime;
 
 namespace Graft.Training.Data;
 
-/// <summary>Which sample comes when: a pure function of epoch and place, so that any position can be returned to. Implement it for a curriculum or a score-driven sampler.</summary>
+/// <summary>Which sample comes when: a pure function of epoch and place, so that any position can be returned to. Implement it for a curriculum or a
+/// score-driven sampler.</summary>
 public interface ISampleOrder
 {
     /// <summary>Samples of an epoch.</summary>
@@ -41,7 +42,12 @@ public static class SampleOrder
             places[samples.SampleId(i)] = i;
         }
 
-        return List([.. ids.Select(id => places.TryGetValue(id, out long at) ? at : throw new ConfigurationException($"There is no sample with id {id:x16} in the data set."))], rng);
+        return List([.. ids.Select(PlaceOf)], rng);
+
+        long PlaceOf(ulong id)
+        {
+            return places.TryGetValue(id, out long at) ? at : throw new ConfigurationException($"There is no sample with id {id:x16} in the data set.");
+        }
     }
 
     /// <summary>Draws with replacement: sample i with probability weight i / sum of the weights.</summary>

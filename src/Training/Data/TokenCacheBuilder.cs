@@ -27,10 +27,11 @@ internal sealed class TokenCacheBuilder(SampleFramer framer, string dataFile, Lo
         target.Write(new byte[TokenCacheFile.HeaderBytes]);
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         var payload = new Payload(target, hash);
+        ParallelOptions parallel = new() { MaxDegreeOfParallelism = threads, CancellationToken = cancel };
         foreach (DataSample[] block in samples.Chunk(Block))
         {
             Framed[] framed = new Framed[block.Length];
-            Parallel.For(0, block.Length, new ParallelOptions { MaxDegreeOfParallelism = threads, CancellationToken = cancel }, i => framed[i] = Frame(block[i]));
+            Parallel.For(0, block.Length, parallel, i => framed[i] = Frame(block[i]));
             for (int i = 0; i < block.Length; i++)
             {
                 Append(payload, block[i], framed[i]);
@@ -94,7 +95,10 @@ internal sealed class TokenCacheBuilder(SampleFramer framer, string dataFile, Lo
         switch (framed.Outcome)
         {
             case FramingOutcome.TooLong when longSamples == LongSamplePolicy.Error:
-                throw new DatasetException(dataFile, sample.Line, $"the sample has {framed.Ids.Length} tokens, allowed are {maxLength} (max_length). Truncate or drop long samples, or raise the limit.");
+                throw new DatasetException(
+                    dataFile,
+                    sample.Line,
+                    $"the sample has {framed.Ids.Length} tokens, allowed are {maxLength} (max_length). Truncate or drop long samples, or raise the limit.");
             case FramingOutcome.TooLong:
                 _tooLong++;
                 return;

@@ -16,7 +16,8 @@ namespace Graft.Training.Data;
 /// <param name="LongestSample">Tokens of the longest sample.</param>
 public sealed record TokenCounts(long Samples, long Tokens, long LossTokens, long Truncated, long TooLong, long WithoutLoss, int LongestSample);
 
-/// <summary>The file of a tokenised data set, memory-mapped: header (256 bytes), one record a sample (ids i32, mask u8, padded to 8), table (offset i64, sample id u64, length i64).</summary>
+/// <summary>The file of a tokenised data set, memory-mapped: header (256 bytes), one record a sample (ids i32, mask u8, padded to 8), table (offset i64, sample
+/// id u64, length i64).</summary>
 /// <remarks>Little-endian. The header ends with a checksum of everything else and holds the key of what it was made from. All offsets are 64-bit.</remarks>
 internal sealed unsafe class TokenCacheFile : ITokenSamples, IDisposable
 {
@@ -59,7 +60,8 @@ internal sealed unsafe class TokenCacheFile : ITokenSamples, IDisposable
             throw new CheckpointException($"{path}: {length} bytes are too few for the header of a token cache.");
         }
 
-        MemoryMappedFile file = MemoryMappedFile.CreateFromFile(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read), null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, false);
+        FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        MemoryMappedFile file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, false);
         TokenCacheFile cache = new(path, file);
         try
         {
@@ -107,7 +109,8 @@ internal sealed unsafe class TokenCacheFile : ITokenSamples, IDisposable
         BinaryPrimitives.WriteUInt32LittleEndian(header[8..], Version);
         BinaryPrimitives.WriteUInt32LittleEndian(header[12..], HeaderBytes);
         key.CopyTo(header[16..]);
-        long[] values = [counts.Samples, counts.Tokens, counts.LossTokens, counts.Truncated, counts.TooLong, counts.WithoutLoss, counts.LongestSample, table, length];
+        (long samples, long tokens, long lossTokens, long truncated, long tooLong, long withoutLoss, int longest) = counts;
+        long[] values = [samples, tokens, lossTokens, truncated, tooLong, withoutLoss, longest, table, length];
         for (int i = 0; i < values.Length; i++)
         {
             BinaryPrimitives.WriteInt64LittleEndian(header[(48 + (8 * i))..], values[i]);
@@ -149,9 +152,11 @@ internal sealed unsafe class TokenCacheFile : ITokenSamples, IDisposable
         ReadOnlySpan<long> values = MemoryMarshal.Cast<byte, long>(header[48..]);
         Counts = new TokenCounts(values[0], values[1], values[2], values[3], values[4], values[5], (int)values[6]);
         (_table, long stated) = (values[7], values[8]);
-        if (stated != length || Counts.Samples < 0 || Counts.Samples > length / RowBytes || _table < HeaderBytes || _table != length - (Counts.Samples * RowBytes) || _table % 8 != 0)
+        bool isWhole = stated == length && Counts.Samples >= 0 && Counts.Samples <= length / RowBytes && _table == length - (Counts.Samples * RowBytes);
+        if (!isWhole || _table < HeaderBytes || _table % 8 != 0)
         {
-            throw new CheckpointException($"{_path}: the file has {length} bytes, its header says {stated} with {Counts.Samples} samples: it is cut off or damaged.");
+            throw new CheckpointException(
+                $"{_path}: the file has {length} bytes, its header says {stated} with {Counts.Samples} samples: it is cut off or damaged.");
         }
 
         if (verifyHash)

@@ -36,8 +36,10 @@ public sealed record DatasetOptions
 
 /// <summary>A data file as tokens, memory-mapped from a cache on disk that is made once per data, tokenizer and options.</summary>
 /// <remarks>
-/// The cache is named by SHA-256 of the data's bytes, the tokenizer's fingerprint and every option, written aside and renamed, verified whenever it is opened and made again when damaged.
-/// Sample ids are hashes of the content; a content that occurs again gets further ids in the order of occurrence, so that ids do not depend on tokenizer, framing or other lines.
+/// The cache is named by SHA-256 of the data's bytes, the tokenizer's fingerprint and every option, written aside and renamed, verified whenever it is opened
+/// and made again when damaged.
+/// Sample ids are hashes of the content; a content that occurs again gets further ids in the order of occurrence, so that ids do not depend on tokenizer,
+/// framing or other lines.
 /// </remarks>
 public sealed class TokenizedDataset : ITokenSamples, IDisposable
 {

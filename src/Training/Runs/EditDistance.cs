@@ -3,7 +3,8 @@ namespace Graft.Training.Runs;
 /// <summary>How far two words are apart.</summary>
 internal static class EditDistance
 {
-    /// <summary>The fewest insertions, deletions, replacements and exchanges of neighbours that turn one word into the other (optimal string alignment).</summary>
+    /// <summary>The fewest insertions, deletions, replacements and exchanges of neighbours that turn one word into the other (optimal string
+    /// alignment).</summary>
     public static int Between(string a, string b)
     {
         int[,] cost = new int[a.Length + 1, b.Length + 1];

@@ -46,8 +46,17 @@ public sealed class OptionMap
         YamlScalar { Text: null } => null,
         YamlScalar { Text: "true" } => JsonValue.Create(true),
         YamlScalar { Text: "false" } => JsonValue.Create(false),
-        YamlScalar { Text: { } text } when long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long whole) => JsonValue.Create(whole),
-        YamlScalar { Text: { } text } when double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number) => JsonValue.Create(number),
-        _ => JsonValue.Create(((YamlScalar)value).Text),
+        _ => Number(((YamlScalar)value).Text!) ?? JsonValue.Create(((YamlScalar)value).Text),
     };
+
+    private static JsonValue? Number(string text)
+    {
+        if (long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long whole))
+        {
+            return JsonValue.Create(whole);
+        }
+
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number) ? JsonValue.Create(number)
+            : null;
+    }
 }

@@ -24,7 +24,8 @@ public sealed record RunFile
         File = file;
         values.Require("model");
         values.Require("data");
-        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), RunKeys.Find("model.dtype")!.Choices[values.Choice("model.dtype")]);
+        string dtype = RunKeys.Find("model.dtype")!.Choices[values.Choice("model.dtype")];
+        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), dtype);
         Training = ReadTraining(values);
         Data = ReadData(values, Training.SequenceLength);
         if (values.HasSection("adapter"))
@@ -88,7 +89,8 @@ public sealed record RunFile
     public OutputSection Output { get; }
 
     /// <summary>Reads a run file from disk.</summary>
-    /// <exception cref="ConfigurationException">The file cannot be read, or anything in it is unknown or impossible; every error is listed with file, line, key, given and allowed.</exception>
+    /// <exception cref="ConfigurationException">The file cannot be read, or anything in it is unknown or impossible; every error is listed with file, line,
+    /// key, given and allowed.</exception>
     public static RunFile Load(string file, IReadOnlyList<string>? overrides = null, RunFileOptions? options = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(file);
@@ -182,7 +184,8 @@ public sealed record RunFile
             WarmupShape = s_shapes[values.Choice("schedule.warmup_type")],
             DecayShape = s_shapes[values.Choice("schedule.decay_type")],
         };
-        return new ScheduleSection(ScheduleTable.Names[values.Choice("schedule.name")], values.Number("schedule.warmup_ratio"), values.Integer("schedule.decay_steps"), settings);
+        string name = ScheduleTable.Names[values.Choice("schedule.name")];
+        return new ScheduleSection(name, values.Number("schedule.warmup_ratio"), values.Integer("schedule.decay_steps"), settings);
     }
 
     private void CheckTogether(RunValues values)

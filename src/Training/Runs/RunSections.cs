@@ -40,7 +40,15 @@ public sealed record AdapterSection(string Method, int Rank, double Alpha, doubl
 /// <param name="WeightDecay">Decoupled weight decay.</param>
 /// <param name="MaxGradNorm">Global norm that gradients are scaled down to; 0 for none.</param>
 /// <param name="Options">Further options of the update rule.</param>
-public sealed record OptimizerSection(string Name, double LearningRate, double Beta1, double Beta2, double Epsilon, double WeightDecay, double MaxGradNorm, OptionMap Options);
+public sealed record OptimizerSection(
+    string Name,
+    double LearningRate,
+    double Beta1,
+    double Beta2,
+    double Epsilon,
+    double WeightDecay,
+    double MaxGradNorm,
+    OptionMap Options);
 
 /// <summary>Section `schedule`.</summary>
 /// <param name="Name">Name of the schedule, one of <see cref="ScheduleTable.Names"/>.</param>

@@ -3,7 +3,8 @@ using Graft.Runtime;
 
 namespace Graft.Training.Runs;
 
-/// <summary>The values of a run file by key, checked against the rows of <see cref="RunKeys"/>. Collects every error, so that a user sees all of them at once.</summary>
+/// <summary>The values of a run file by key, checked against the rows of <see cref="RunKeys"/>. Collects every error, so that a user sees all of them at
+/// once.</summary>
 internal sealed class RunValues
 {
     private readonly Dictionary<string, YamlValue> _values = [];
@@ -103,7 +104,9 @@ internal sealed class RunValues
     {
         RunKey row = RowOf(key);
         YamlValue? value = ValueOf(row);
-        if (value is not YamlList list || (row.ListLength > 0 && list.Items.Count != row.ListLength) || list.Items.Any(i => i is not YamlScalar { Text: not null }))
+        if (value is not YamlList list
+            || (row.ListLength > 0 && list.Items.Count != row.ListLength)
+            || list.Items.Any(i => i is not YamlScalar { Text: not null }))
         {
             if (value is not null)
             {
@@ -165,10 +168,15 @@ internal sealed class RunValues
         }
 
         string path = Path.GetFullPath(expanded, Path.GetDirectoryName(Path.GetFullPath(_file))!);
-        bool exists = row.Kind == RunKeyKind.NewFolder ? !File.Exists(path) : File.Exists(path) || (row.Kind == RunKeyKind.FileOrFolder && Directory.Exists(path));
-        if (_options.CheckFiles && !exists)
+        string? wrong = row.Kind switch
         {
-            _errors.Add($"{scalar.Where}: {key} is {Describe(scalar)}; allowed: {row.Allowed}. {path} {(row.Kind == RunKeyKind.NewFolder ? "is a file" : "does not exist")}.");
+            RunKeyKind.NewFolder => File.Exists(path) ? "is a file" : null,
+            RunKeyKind.File => File.Exists(path) ? null : "does not exist",
+            _ => Path.Exists(path) ? null : "does not exist",
+        };
+        if (_options.CheckFiles && wrong is not null)
+        {
+            _errors.Add($"{scalar.Where}: {key} is {Describe(scalar)}; allowed: {row.Allowed}. {path} {wrong}.");
         }
 
         return path;
@@ -274,7 +282,8 @@ internal sealed class RunValues
         }
         else if (value is not YamlScalar { Text: null })
         {
-            _errors.Add($"{value.Where}: {path} is {Describe(value)}; allowed: a map of keys such as {RunKeys.All.First(r => r.Path.StartsWith(path + ".", StringComparison.Ordinal)).Path}.");
+            string example = RunKeys.All.First(r => r.Path.StartsWith(path + ".", StringComparison.Ordinal)).Path;
+            _errors.Add($"{value.Where}: {path} is {Describe(value)}; allowed: a map of keys such as {example}.");
         }
     }
 
@@ -291,7 +300,7 @@ internal sealed class RunValues
         (string path, string text) = (change[..equals].Trim(), change[(equals + 1)..]);
         RunKey? row = RunKeys.Find(path);
         YamlValue value = row?.IsPlainText == true ? new YamlScalar(text.Length == 0 ? null : text, true, where) : YamlTree.Parse(text, _ => where);
-        RunKey? options = row is null ? RunKeys.All.FirstOrDefault(r => r.Kind == RunKeyKind.Options && path.StartsWith(r.Path + ".", StringComparison.Ordinal)) : null;
+        RunKey? options = RunKeys.All.FirstOrDefault(r => r.Kind == RunKeyKind.Options && path.StartsWith(r.Path + ".", StringComparison.Ordinal));
         if (options is null)
         {
             Set(path, value);

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Graft.Runtime;
 using YamlDotNet.Core;
 using YamlDotNet.Core.Events;
@@ -18,7 +17,8 @@ internal sealed record YamlList(IReadOnlyList<YamlValue> Items, string Where) : 
 /// <summary>A map with text keys in the order of the text.</summary>
 internal sealed record YamlMap(Dictionary<string, YamlValue> Entries, string Where) : YamlValue(Where);
 
-/// <summary>Reads YAML from the parser's events: no anchors, aliases, tags or second documents, and bounded depth and size, so that a small file cannot become a large tree.</summary>
+/// <summary>Reads YAML from the parser's events: no anchors, aliases, tags or second documents, and bounded depth and size, so that a small file cannot become
+/// a large tree.</summary>
 internal sealed class YamlTree
 {
     private const int MaxLength = 1 << 20;
@@ -51,10 +51,16 @@ internal sealed class YamlTree
         }
         catch (YamlException e)
         {
-            // The parser names where the construct began; what is wrong with it may stand further down.
-            string until = e.End.Line > e.Start.Line ? string.Create(CultureInfo.InvariantCulture, $" (seen at line {e.End.Line})") : string.Empty;
-            throw new ConfigurationException($"{where(e.Start.Line)}: not valid YAML{until}: {e.Message}", e);
+            throw new ConfigurationException($"{where(BadLine(text, e))}: not valid YAML: {e.Message}", e);
         }
+    }
+
+    /// <summary>The parser names where the map began; a tab in the indentation, the usual mistake, stands further down.</summary>
+    private static long BadLine(string text, YamlException e)
+    {
+        string[] lines = text.Split('\n');
+        int tab = Array.FindIndex(lines, l => l[..^l.TrimStart().Length].Contains('\t', StringComparison.Ordinal));
+        return e.Message.Contains("tab", StringComparison.Ordinal) && tab >= e.Start.Line ? tab + 1 : e.Start.Line;
     }
 
     private YamlValue Document()
@@ -141,6 +147,6 @@ internal sealed class YamlTree
 
     private ConfigurationException Refused(ParsingEvent at, string what)
     {
-        return new ConfigurationException(string.Create(CultureInfo.InvariantCulture, $"{_where(at.Start.Line)}: {what} is not taken in a run file; write the value out."));
+        return new ConfigurationException($"{_where(at.Start.Line)}: {what} is not taken in a run file; write the value out.");
     }
 }

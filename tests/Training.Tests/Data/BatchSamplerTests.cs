@@ -14,7 +14,8 @@ public sealed class BatchSamplerTests
         from window in Gen.Int[1, 30]
         from multiple in Gen.Int[0, 4]
         from seed in Gen.ULong
-        select (Make(lengths, seed), new BatchOptions { Rows = rows, Length = Math.Max(2, lengths.Max() + spare), Packing = mode, Window = window, PadToken = -7, PadToMultipleOf = multiple }, seed);
+        select (Make(lengths, seed), new BatchOptions { Rows = rows, Length = Math.Max(2, lengths.Max() + spare), Packing = mode, Window = window,
+            PadToken = -7, PadToMultipleOf = multiple }, seed);
 
     [Test]
     public void An_epoch_holds_every_token_of_every_sample_once_and_nothing_else()
@@ -169,12 +170,14 @@ public sealed class BatchSamplerTests
     {
         TokenSampleList samples = Make([9], 1);
         ISampleOrder order = SampleOrder.Sequential(1);
-        Assert.That(() => new BatchSampler(samples, new() { Length = 8 }, order), Throws.TypeOf<ConfigurationException>().With.Message.Contains("longest sample has 9 tokens and a row 8"));
+        Assert.That(() => new BatchSampler(samples, new() { Length = 8 }, order), Throws.TypeOf<ConfigurationException>()
+            .With.Message.Contains("longest sample has 9 tokens and a row 8"));
         Assert.That(() => new BatchSampler(samples, new() { Rows = 0 }, order), Throws.TypeOf<ConfigurationException>().With.Message.Contains("0 rows"));
         Assert.That(() => new BatchSampler(new TokenSampleList(), new(), order), Throws.TypeOf<ConfigurationException>().With.Message.Contains("no samples"));
         Assert.That(() => SampleOrder.Weighted([1, -1], new Rng(1)), Throws.TypeOf<ConfigurationException>().With.Message.Contains("sample 1 is -1"));
         Assert.That(() => SampleOrder.Weighted([0, 0], new Rng(1)), Throws.TypeOf<ConfigurationException>().With.Message.Contains("at least one"));
-        Assert.That(() => new BatchSampler(samples, new(), order).Position = new DataPosition(0, 1, 0), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("other data"));
+        Assert.That(() => new BatchSampler(samples, new(), order).Position = new DataPosition(0, 1, 0), Throws.TypeOf<ArgumentOutOfRangeException>()
+            .With.Message.Contains("other data"));
     }
 
     /// <summary>Everything a batch promises, computed anew from its segments.</summary>
@@ -205,7 +208,8 @@ public sealed class BatchSamplerTests
             if (!covered[at])
             {
                 int place = at % batch.Length;
-                Assert.That((batch.Ids[at], batch.Targets[at], batch.Positions[at], batch.Documents[2 * at], batch.Documents[(2 * at) + 1]), Is.EqualTo((-7, Batch.IgnoredTarget, 0, place, place + 1)));
+                Assert.That((batch.Ids[at], batch.Targets[at], batch.Positions[at], batch.Documents[2 * at], batch.Documents[(2 * at) + 1]),
+                    Is.EqualTo((-7, Batch.IgnoredTarget, 0, place, place + 1)));
             }
         }
     }

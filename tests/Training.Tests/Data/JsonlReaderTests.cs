@@ -10,7 +10,8 @@ public sealed class JsonlReaderTests
     [Test]
     public void Pairs_are_read_with_their_lines()
     {
-        DataSample[] samples = Read("\uFEFF" + Good + "\r\n\r\n  \n{\"completion\": \" \\u00e9\\ud83d\\ude00\", \"more\": [1, {\"prompt\": 2}], \"prompt\": \"é\"}");
+        const string Other = "{\"completion\": \" \\u00e9\\ud83d\\ude00\", \"more\": [1, {\"prompt\": 2}], \"prompt\": \"é\"}";
+        DataSample[] samples = Read("\uFEFF" + Good + "\r\n\r\n  \n" + Other);
         Assert.That(samples, Is.EqualTo(new DataSample[] { new PromptSample("a", "b", 1), new PromptSample("é", " é😀", 4) }));
     }
 
@@ -53,28 +54,33 @@ public sealed class JsonlReaderTests
     [Test]
     public void Deep_nesting_is_an_error_and_not_a_crash()
     {
-        Assert.That(() => Read("{\"x\":" + new string('[', 100_000)), Throws.TypeOf<DatasetException>().With.Message.StartsWith("data.jsonl:1: malformed JSON"));
+        Assert.That(() => Read("{\"x\":" + new string('[', 100_000)), Throws.TypeOf<DatasetException>()
+            .With.Message.StartsWith("data.jsonl:1: malformed JSON"));
     }
 
     [Test]
     public void Bytes_that_are_not_UTF8_are_an_error()
     {
         byte[] bytes = [.. Encoding.UTF8.GetBytes(Good + "\n{\"prompt\":\""), 0xFF, .. "\",\"completion\":\"\"}"u8];
-        Assert.That(() => JsonlReader.Read(new MemoryStream(bytes), "data.jsonl").ToArray(), Throws.TypeOf<DatasetException>().With.Message.Contains("data.jsonl:2: the line is not valid UTF-8"));
+        Assert.That(() => JsonlReader.Read(new MemoryStream(bytes), "data.jsonl").ToArray(), Throws.TypeOf<DatasetException>()
+            .With.Message.Contains("data.jsonl:2: the line is not valid UTF-8"));
     }
 
     [Test]
     public void A_line_beyond_the_limit_is_an_error_before_it_is_held_in_memory()
     {
         JsonlOptions options = new() { MaxLineBytes = 100_000 };
-        Assert.That(() => Read(Good + "\n" + new string(' ', 200_000), options), Throws.TypeOf<DatasetException>().With.Message.Contains(":2: the line is longer than 100000 bytes"));
+        Assert.That(() => Read(Good + "\n" + new string(' ', 200_000), options), Throws.TypeOf<DatasetException>()
+            .With.Message.Contains(":2: the line is longer than 100000 bytes"));
     }
 
     [Test]
     public void A_missing_file_is_an_error_with_its_name()
     {
-        Assert.That(() => JsonlReader.Read("/no/such/file.jsonl").ToArray(), Throws.TypeOf<DatasetException>().With.Message.EqualTo("/no/such/file.jsonl: there is no such data file."));
+        Assert.That(() => JsonlReader.Read("/no/such/file.jsonl").ToArray(), Throws.TypeOf<DatasetException>()
+            .With.Message.EqualTo("/no/such/file.jsonl: there is no such data file."));
     }
 
-    private static DataSample[] Read(string text, JsonlOptions? options = null) => [.. JsonlReader.Read(new MemoryStream(Encoding.UTF8.GetBytes(text)), "data.jsonl", options)];
+    private static DataSample[] Read(string text, JsonlOptions? options = null) =>
+        [.. JsonlReader.Read(new MemoryStream(Encoding.UTF8.GetBytes(text)), "data.jsonl", options)];
 }

@@ -12,7 +12,13 @@ internal sealed class LetterEncoder : ITextEncoder
 
     public string Fingerprint { get; init; } = "letters 1";
 
-    public IReadOnlyDictionary<string, int> SpecialTokens { get; } = new Dictionary<string, int> { ["<s>"] = Bos, ["</s>"] = Eos, ["<|im_start|>"] = ImStart, ["<|im_end|>"] = ImEnd };
+    public IReadOnlyDictionary<string, int> SpecialTokens { get; } = new Dictionary<string, int>
+    {
+        ["<s>"] = Bos,
+        ["</s>"] = Eos,
+        ["<|im_start|>"] = ImStart,
+        ["<|im_end|>"] = ImEnd,
+    };
 
     public int? BosToken { get; init; } = Bos;
 

@@ -10,8 +10,10 @@ public sealed class SampleFramerTests
     [Test]
     public void A_chat_turn_has_loss_on_the_completion_and_its_end_only()
     {
-        (int[] ids, byte[] mask) = Frame(new PromptSample("hi you", "fine"), new() { PromptFormat = Chat, AppendEos = true }, new LetterEncoder { EosToken = LetterEncoder.ImEnd });
-        int[] head = [LetterEncoder.ImStart, .. LetterEncoder.Tokens("user\nhi you"), LetterEncoder.ImEnd, .. LetterEncoder.Tokens("\n"), LetterEncoder.ImStart, .. LetterEncoder.Tokens("assistant\n")];
+        (int[] ids, byte[] mask) = Frame(new PromptSample("hi you", "fine"), new() { PromptFormat = Chat, AppendEos = true },
+            new LetterEncoder { EosToken = LetterEncoder.ImEnd });
+        int[] head = [LetterEncoder.ImStart, .. LetterEncoder.Tokens("user\nhi you"), LetterEncoder.ImEnd, .. LetterEncoder.Tokens("\n"),
+            LetterEncoder.ImStart, .. LetterEncoder.Tokens("assistant\n")];
         int[] tail = [.. LetterEncoder.Tokens("fine"), LetterEncoder.ImEnd];
         Assert.That(ids, Is.EqualTo((int[])[.. head, .. tail]));
         Assert.That(mask, Is.EqualTo((byte[])[.. head.Select(_ => (byte)0), .. tail.Select(_ => (byte)1)]));
@@ -24,7 +26,8 @@ public sealed class SampleFramerTests
         Assert.That(ids, Is.EqualTo((int[])[.. LetterEncoder.Tokens("ab"), .. LetterEncoder.Tokens("cd")]));
         Assert.That(mask, Is.EqualTo(new byte[] { 0, 1 }));
         (ids, _) = Frame(new PromptSample("b", "cd"), new() { PromptFormat = "{prompt}{completion}", AppendEos = false });
-        Assert.That(ids, Is.EqualTo((int[])[.. LetterEncoder.Tokens("b"), .. LetterEncoder.Tokens("cd")]), "prompt and completion must not share the token 'bc'");
+        Assert.That(ids, Is.EqualTo((int[])[.. LetterEncoder.Tokens("b"), .. LetterEncoder.Tokens("cd")]),
+            "prompt and completion must not share the token 'bc'");
     }
 
     [Test]
@@ -55,7 +58,8 @@ public sealed class SampleFramerTests
     public void An_empty_completion_still_learns_to_stop()
     {
         (int[] ids, byte[] mask) = Frame(new PromptSample("p</s>", ""), new() { AllowSpecialTokens = true });
-        Assert.That(ids, Is.EqualTo((int[])[.. LetterEncoder.Tokens("p"), LetterEncoder.Eos, LetterEncoder.Eos]), "the end token of the prompt is not that of the completion");
+        Assert.That(ids, Is.EqualTo((int[])[.. LetterEncoder.Tokens("p"), LetterEncoder.Eos, LetterEncoder.Eos]),
+            "the end token of the prompt is not that of the completion");
         Assert.That(mask, Is.EqualTo(new byte[] { 0, 0, 1 }));
     }
 
@@ -100,8 +104,10 @@ public sealed class SampleFramerTests
     [Test]
     public void A_token_that_the_tokenizer_lacks_is_a_configuration_error()
     {
-        Assert.That(() => new SampleFramer(new LetterEncoder { EosToken = null }, new()), Throws.TypeOf<ConfigurationException>().With.Message.Contains("no end-of-sequence token"));
-        Assert.That(() => new SampleFramer(new LetterEncoder { BosToken = null }, new() { AddBos = true }), Throws.TypeOf<ConfigurationException>().With.Message.Contains("no begin-of-sequence token"));
+        Assert.That(() => new SampleFramer(new LetterEncoder { EosToken = null }, new()), Throws.TypeOf<ConfigurationException>()
+            .With.Message.Contains("no end-of-sequence token"));
+        Assert.That(() => new SampleFramer(new LetterEncoder { BosToken = null }, new() { AddBos = true }), Throws.TypeOf<ConfigurationException>()
+            .With.Message.Contains("no begin-of-sequence token"));
     }
 
     private static (int[] Ids, byte[] Mask) Frame(DataSample sample, FramingOptions options, LetterEncoder? encoder = null)

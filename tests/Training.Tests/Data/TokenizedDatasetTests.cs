@@ -33,7 +33,8 @@ public sealed class TokenizedDatasetTests
         foreach (DataSample sample in JsonlReader.Read(Data))
         {
             framer.Frame(sample, ids, mask);
-            Assert.That(many.Ids(at).SequenceEqual(CollectionsMarshal.AsSpan(ids)) && many.LossMask(at).SequenceEqual(CollectionsMarshal.AsSpan(mask)), Is.True, $"sample {at}");
+            Assert.That(many.Ids(at).SequenceEqual(CollectionsMarshal.AsSpan(ids)) && many.LossMask(at).SequenceEqual(CollectionsMarshal.AsSpan(mask)),
+                Is.True, $"sample {at}");
             tokens += ids.Count;
             loss += mask.Skip(1).Sum(m => m);
             at++;
@@ -167,7 +168,8 @@ public sealed class TokenizedDatasetTests
     {
         string? root = FixtureFolder.Repository;
         Assume.That(root, Is.Not.Null, "no checkout: the samples are not here");
-        using TokenizedDataset data = TokenizedDataset.Open(Path.Combine(root!, "samples", "e2e-nlg", "train.jsonl"), new LetterEncoder(), new DatasetOptions { CacheFolder = _folder });
+        using TokenizedDataset data = TokenizedDataset.Open(Path.Combine(root!, "samples", "e2e-nlg", "train.jsonl"), new LetterEncoder(),
+            new DatasetOptions { CacheFolder = _folder });
         Assert.That(data.Count, Is.EqualTo(4672));
     }
 
@@ -196,7 +198,8 @@ public sealed class TokenizedDatasetTests
         File.WriteAllLines(Data, Enumerable.Range(0, count).Select(i => Line($"number {i}", string.Concat(Enumerable.Repeat("ten ", i % 13)) + i)));
     }
 
-    private TokenizedDataset Open(Func<DatasetOptions, DatasetOptions> change) => TokenizedDataset.Open(Data, new LetterEncoder(), change(new DatasetOptions()));
+    private TokenizedDataset Open(Func<DatasetOptions, DatasetOptions> change) =>
+        TokenizedDataset.Open(Data, new LetterEncoder(), change(new DatasetOptions()));
 
     private CacheOutcome OutcomeOf(Func<DatasetOptions, DatasetOptions> change)
     {

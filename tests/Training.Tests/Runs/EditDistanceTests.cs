@@ -19,7 +19,8 @@ public sealed class EditDistanceTests
         Gen.Select(Gen.String[Gen.Char['a', 'd'], 0, 8], Gen.String[Gen.Char['a', 'd'], 0, 8]).Sample((a, b) =>
         {
             int distance = EditDistance.Between(a, b);
-            return distance == EditDistance.Between(b, a) && distance <= Math.Max(a.Length, b.Length) && distance >= Math.Abs(a.Length - b.Length) && (distance == 0) == (a == b);
+            return distance == EditDistance.Between(b, a) && distance <= Math.Max(a.Length, b.Length) && distance >= Math.Abs(a.Length - b.Length)
+                && (distance == 0) == (a == b);
         });
     }
 }

@@ -31,11 +31,13 @@ public sealed class RunFileTests
     {
         RunFile run = Parse(Minimal);
         Assert.That(run.Model, Is.EqualTo(new ModelSection(Path.Combine(_folder, "model"), null, "auto")));
-        Assert.That((run.Data.Train, run.Data.Eval, run.Data.Packing, run.Data.Shuffle), Is.EqualTo((Path.Combine(_folder, "train.jsonl"), (string?)null, PackingMode.FirstFitDecreasing, true)));
+        Assert.That((run.Data.Train, run.Data.Eval, run.Data.Packing, run.Data.Shuffle),
+            Is.EqualTo((Path.Combine(_folder, "train.jsonl"), (string?)null, PackingMode.FirstFitDecreasing, true)));
         Assert.That(run.Data.Dataset, Is.EqualTo(new DatasetOptions { Framing = new() { MaxLength = 256 } }));
         Assert.That(run.Adapter, Is.Null);
         Assert.That((run.Optimizer.Name, run.Optimizer.LearningRate, run.Optimizer.Beta2, run.Optimizer.MaxGradNorm), Is.EqualTo(("adamw", 2e-4, 0.999, 1.0)));
-        Assert.That((run.Training.Steps, run.Training.Epochs, run.Training.Seed, run.Training.RequireStopToken), Is.EqualTo(((long?)null, (long?)1, 42UL, true)));
+        Assert.That((run.Training.Steps, run.Training.Epochs, run.Training.Seed, run.Training.RequireStopToken),
+            Is.EqualTo(((long?)null, (long?)1, 42UL, true)));
         Assert.That(run.Schedule.Create(100), Is.EqualTo(new LinearSchedule(0, 100)));
         Assert.That(run.Output.Path, Is.EqualTo(Path.Combine(_folder, "out")));
     }
@@ -73,16 +75,20 @@ public sealed class RunFileTests
             generation: {prompts: 2, temperature: 0.7}
             output: {path: here, merged: true}
             """);
-        Assert.That(run.Data.Dataset.Framing, Is.EqualTo(new FramingOptions { PromptFormat = "<|im_start|>{prompt}\n{completion}", AddBos = true, MaxLength = 100, LongSamples = LongSamplePolicy.Drop }));
+        Assert.That(run.Data.Dataset.Framing, Is.EqualTo(new FramingOptions { PromptFormat = "<|im_start|>{prompt}\n{completion}", AddBos = true,
+            MaxLength = 100, LongSamples = LongSamplePolicy.Drop }));
         Assert.That((run.Data.Packing, run.Data.EvalSamples), Is.EqualTo((PackingMode.Greedy, (long?)7)));
         AdapterSection adapter = run.Adapter!;
         Assert.That((adapter.Method, adapter.Rank, adapter.Alpha, adapter.Dropout), Is.EqualTo(("dora", 4, 1.5, 0.25)));
         Assert.That(adapter.Targets, Is.EqualTo(new[] { "q_proj", "v_proj" }));
-        Assert.That(JsonNode.DeepEquals(adapter.Options.Values, JsonNode.Parse("""{"init":"pissa","steps":3,"deep":{"on":true,"rate":0.001},"none":null,"text":"3"}""")), Is.True, adapter.Options.Values.ToJsonString());
+        Assert.That(JsonNode.DeepEquals(adapter.Options.Values,
+            JsonNode.Parse("""{"init":"pissa","steps":3,"deep":{"on":true,"rate":0.001},"none":null,"text":"3"}""")), Is.True,
+            adapter.Options.Values.ToJsonString());
         Assert.That(adapter.Options.WhereOf("init"), Is.EqualTo($"{RunYaml}:17"));
         Assert.That((run.Optimizer.Beta1, run.Optimizer.Beta2, run.Optimizer.Epsilon, run.Optimizer.MaxGradNorm), Is.EqualTo((0.8, 0.95, 1e-6, 0.0)));
         Assert.That(run.Schedule.Create(201), Is.EqualTo(new WarmupStableDecaySchedule(11, 160, 30) { DecayShape = RampShape.OneMinusSqrt, MinRatio = 0.1 }));
-        Assert.That((run.Training.Epochs, run.Training.EarlyStoppingPatience, run.Training.EarlyStoppingMinDelta, run.Training.RequireGradients), Is.EqualTo(((long?)3, 2, 0.01, false)));
+        Assert.That((run.Training.Epochs, run.Training.EarlyStoppingPatience, run.Training.EarlyStoppingMinDelta, run.Training.RequireGradients),
+            Is.EqualTo(((long?)3, 2, 0.01, false)));
         Assert.That((run.Generation.Prompts, run.Generation.Temperature, run.Output.Merged), Is.EqualTo((2, 0.7, true)));
     }
 
@@ -123,7 +129,8 @@ public sealed class RunFileTests
     {
         string[] errors = Errors("model:\n  path: nowhere\noptimizer:\n  lr: 1\n  epsilon: -1\nadapter:\n  rank: 0\n");
         Assert.That(errors, Has.Length.EqualTo(6));
-        Assert.That(string.Join('\n', errors), Does.Contain(":2: model.path is 'nowhere'; allowed: a file or folder that exists.").And.Contain($"{Path.Combine(_folder, "nowhere")} does not exist")
+        Assert.That(string.Join('\n', errors), Does.Contain(":2: model.path is 'nowhere'; allowed: a file or folder that exists.")
+            .And.Contain($"{Path.Combine(_folder, "nowhere")} does not exist")
             .And.Contain(":4: ").And.Contain(":5: ").And.Contain(":7: ").And.Contain("data.train is missing").And.Contain("adapter.method is missing"));
     }
 
@@ -166,17 +173,22 @@ public sealed class RunFileTests
     [Test]
     public void The_data_section_is_checked_as_a_whole()
     {
-        Assert.That(Errors(Minimal + "  max_length: 300"), Has.One.EqualTo($"{RunYaml}:5: data.max_length is 300; allowed: at most training.sequence_length, 256."));
-        Assert.That(Errors(Minimal + "  prompt_format: \"{promt}{completion}\""), Has.One.Contains(":5: data.prompt_format cannot be used: ").And.One.Contains("{promt}"));
-        Assert.That(Errors(Minimal + "  prompt_format: {completion}"), Has.One.Contains(":5: data.prompt_format is a map; allowed: a text. Put the text into quotes."));
+        Assert.That(Errors(Minimal + "  max_length: 300"),
+            Has.One.EqualTo($"{RunYaml}:5: data.max_length is 300; allowed: at most training.sequence_length, 256."));
+        Assert.That(Errors(Minimal + "  prompt_format: \"{promt}{completion}\""), Has.One.Contains(":5: data.prompt_format cannot be used: ")
+            .And.One.Contains("{promt}"));
+        Assert.That(Errors(Minimal + "  prompt_format: {completion}"),
+            Has.One.Contains(":5: data.prompt_format is a map; allowed: a text. Put the text into quotes."));
     }
 
     [Test]
     public void Overrides_replace_values_and_are_named_in_errors()
     {
         string yaml = Minimal + "adapter:\n  method: lora\n  rank: 4\n  options: {a: 1, b: 2}\n";
-        RunFile run = Parse(yaml, "adapter.rank=32", "data.prompt_format={prompt}: {completion}", "optimizer.betas=[0.5, 0.6]", "adapter.options.b=x", "adapter.options.c=true", "training.early_stopping.min_delta=1");
-        Assert.That((run.Adapter!.Rank, run.Data.Dataset.Framing.PromptFormat, run.Optimizer.Beta1, run.Training.EarlyStoppingMinDelta), Is.EqualTo((32, "{prompt}: {completion}", 0.5, 1.0)));
+        RunFile run = Parse(yaml, "adapter.rank=32", "data.prompt_format={prompt}: {completion}", "optimizer.betas=[0.5, 0.6]", "adapter.options.b=x",
+            "adapter.options.c=true", "training.early_stopping.min_delta=1");
+        Assert.That((run.Adapter!.Rank, run.Data.Dataset.Framing.PromptFormat, run.Optimizer.Beta1, run.Training.EarlyStoppingMinDelta),
+            Is.EqualTo((32, "{prompt}: {completion}", 0.5, 1.0)));
         Assert.That(run.Adapter.Options.Values.ToJsonString(), Is.EqualTo("""{"a":1,"b":"x","c":true}"""));
         Assert.That(Errors(yaml, "adapter.rank=0", "adapter.rnk=1", "nonsense"), Is.EqualTo(new[]
         {
@@ -197,9 +209,11 @@ public sealed class RunFileTests
             Assert.That(RunFile.Parse(Minimal, RunYaml, [$"model.path={path}"], options).Model.Path, Is.EqualTo(Path.Combine(_folder, "model")), path);
         }
 
-        foreach ((string path, string message) in new[] { ("${NOWHERE}/m", "the environment variable NOWHERE is not set"), ("${PLACE", "not closed"), ("${A B}", "no name") })
+        foreach ((string path, string message) in new[] { ("${NOWHERE}/m", "the environment variable NOWHERE is not set"), ("${PLACE", "not closed"),
+            ("${A B}", "no name") })
         {
-            Assert.That(() => RunFile.Parse(Minimal, RunYaml, [$"model.path={path}"], options), Throws.TypeOf<ConfigurationException>().With.Message.Contains(message));
+            Assert.That(() => RunFile.Parse(Minimal, RunYaml, [$"model.path={path}"], options), Throws.TypeOf<ConfigurationException>()
+                .With.Message.Contains(message));
         }
     }
 
@@ -209,7 +223,7 @@ public sealed class RunFileTests
     [TestCase("model:\n  path: model\n---\nmodel: 3", 3, "a second document")]
     [TestCase("model:\n  path: a\n  path: b", 3, "the key 'path' occurs twice")]
     [TestCase("model:\n  path: 'a", 2, "not valid YAML")]
-    [TestCase("model:\n\tpath: a", 1, "not valid YAML (seen at line 2)")]
+    [TestCase("model:\n\tpath: a", 2, "not valid YAML")]
     [TestCase("[1]: 2", 1, "a key must be a single word")]
     [TestCase("- model", 1, "a run file is a map of sections")]
     public void YAML_that_is_broken_or_hides_something_is_refused(string yaml, int line, string message)
@@ -223,20 +237,23 @@ public sealed class RunFileTests
         Assert.That(Errors("model: " + new string('[', 100_000))[0], Does.Contain("nesting deeper than 16"));
         Assert.That(Errors(string.Concat(Enumerable.Range(0, 100).Select(i => new string(' ', i) + "a:\n")))[0], Does.Contain("nesting deeper than 16"));
         Assert.That(Errors(new string('#', 2 << 20))[0], Does.Contain("characters are too many"));
-        string laughs = "a: &a [lol,lol]\n" + string.Concat(Enumerable.Range(1, 30).Select(i => $"a{i}: &a{i} [*a{(i > 1 ? i - 1 : "")},*a{(i > 1 ? i - 1 : "")}]\n"));
+        string laughs = "a: &a [lol,lol]\n" + string.Concat(Enumerable.Range(1, 30).Select(i =>
+            $"a{i}: &a{i} [*a{(i > 1 ? i - 1 : "")},*a{(i > 1 ? i - 1 : "")}]\n"));
         Assert.That(Errors(laughs)[0], Does.Contain("an anchor (&) is not taken"));
     }
 
     [Test]
     public void A_missing_run_file_is_an_error_with_its_name()
     {
-        Assert.That(() => RunFile.Load("/no/such/run.yaml"), Throws.TypeOf<ConfigurationException>().With.Message.StartsWith("/no/such/run.yaml: the run file cannot be read"));
+        Assert.That(() => RunFile.Load("/no/such/run.yaml"), Throws.TypeOf<ConfigurationException>()
+            .With.Message.StartsWith("/no/such/run.yaml: the run file cannot be read"));
     }
 
     [Test]
     public void An_empty_file_lists_what_is_missing()
     {
-        Assert.That(Errors("# nothing\n"), Is.EqualTo(new[] { $"{RunYaml}: model.path is missing: {RunKeys.All[0].Description}", $"{RunYaml}: data.train is missing: Training samples, JSON lines." }));
+        Assert.That(Errors("# nothing\n"), Is.EqualTo(new[] { $"{RunYaml}: model.path is missing: {RunKeys.All[0].Description}",
+            $"{RunYaml}: data.train is missing: Training samples, JSON lines." }));
     }
 
     [Test]
@@ -246,8 +263,10 @@ public sealed class RunFileTests
         Assume.That(root, Is.Not.Null, "no checkout: the samples are not here");
         RunFile tiny = RunFile.Load(Path.Combine(root!, "samples", "e2e-nlg", "run.yaml"));
         Assert.That(tiny.Model.Path, Is.EqualTo(Path.Combine(root!, "samples", "models", "graft-tiny")));
-        RunFile smol = RunFile.Load(Path.Combine(root!, "samples", "smollm2", "run.yaml"), null, new RunFileOptions { CheckFiles = FixtureFolder.Models is not null, Environment = n => n == "GRAFT_MODELS" ? FixtureFolder.Models : null });
-        Assert.That((smol.Model.IsGguf, smol.Training.Steps, smol.Training.BatchSize, smol.Training.SequenceLength, smol.Adapter!.Rank), Is.EqualTo((true, (long?)30, 4, 128, 16)));
+        RunFile smol = RunFile.Load(Path.Combine(root!, "samples", "smollm2", "run.yaml"), null,
+            new RunFileOptions { CheckFiles = FixtureFolder.Models is not null, Environment = n => n == "GRAFT_MODELS" ? FixtureFolder.Models : null });
+        Assert.That((smol.Model.IsGguf, smol.Training.Steps, smol.Training.BatchSize, smol.Training.SequenceLength, smol.Adapter!.Rank),
+            Is.EqualTo((true, (long?)30, 4, 128, 16)));
         Assert.That(smol.Data.Dataset.Framing.PromptFormat, Does.StartWith("<|im_start|>user\n"));
     }
 
@@ -263,7 +282,8 @@ public sealed class RunFileTests
             File.WriteAllText(path, RunKeys.Markdown());
         }
 
-        Assert.That(File.Exists(path) ? File.ReadAllText(path).ReplaceLineEndings("\n") : "missing", Is.EqualTo(RunKeys.Markdown()), "run this test with GRAFT_UPDATE_DOCS=1 to rewrite docs/run-file.md");
+        Assert.That(File.Exists(path) ? File.ReadAllText(path).ReplaceLineEndings("\n") : "missing", Is.EqualTo(RunKeys.Markdown()),
+            "run this test with GRAFT_UPDATE_DOCS=1 to rewrite docs/run-file.md");
     }
 
     private RunFile Parse(string yaml, params string[] overrides) => RunFile.Parse(yaml, RunYaml, overrides);

@@ -1,6 +1,7 @@
 namespace Graft.Training.Optimizers;
 
-/// <summary>Linear warm-up from 0, then m + (1 − m) · (1 + cos(2π · cycles · p)) / 2 with p the fraction done. Source: Loshchilov and Hutter 2017, arXiv:1608.03983.</summary>
+/// <summary>Linear warm-up from 0, then m + (1 − m) · (1 + cos(2π · cycles · p)) / 2 with p the fraction done. Source: Loshchilov and Hutter 2017,
+/// arXiv:1608.03983.</summary>
 /// <remarks>Past the last step the cosine goes on (and rises again), as in `transformers`: a run that is longer than planned shows it.</remarks>
 /// <param name="WarmupSteps">Steps until the base rate is reached.</param>
 /// <param name="TotalSteps">Steps of the whole run, warm-up included.</param>

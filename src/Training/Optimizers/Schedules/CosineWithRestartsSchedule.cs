@@ -1,6 +1,7 @@
 namespace Graft.Training.Optimizers;
 
-/// <summary>Linear warm-up from 0, then <paramref name="Cycles"/> cosine descents to 0, each starting again at the base rate. Source: SGDR, arXiv:1608.03983, section 3.</summary>
+/// <summary>Linear warm-up from 0, then <paramref name="Cycles"/> cosine descents to 0, each starting again at the base rate. Source: SGDR, arXiv:1608.03983,
+/// section 3.</summary>
 /// <param name="WarmupSteps">Steps until the base rate is reached.</param>
 /// <param name="TotalSteps">Steps of the whole run, warm-up included; 0 from there on.</param>
 /// <param name="Cycles">How many descents.</param>

@@ -1,6 +1,7 @@
 namespace Graft.Training.Optimizers;
 
-/// <summary>A cosine with a floor whose warm-up starts above 0 and reaches the base rate in its last step: `cosine_warmup_with_min_lr` of `transformers`.</summary>
+/// <summary>A cosine with a floor whose warm-up starts above 0 and reaches the base rate in its last step: `cosine_warmup_with_min_lr` of
+/// `transformers`.</summary>
 /// <remarks>One step ahead of <see cref="CosineSchedule"/>: the minimum is met by the last update rather than after it.</remarks>
 /// <param name="WarmupSteps">Steps of the warm-up; the last of them uses the base rate.</param>
 /// <param name="TotalSteps">Steps of the whole run, warm-up included.</param>

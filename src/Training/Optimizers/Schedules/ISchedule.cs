@@ -7,7 +7,8 @@ namespace Graft.Training.Optimizers;
 /// </remarks>
 public interface ISchedule
 {
-    /// <summary>The factor on the base learning rate at <paramref name="step"/> (counted from 0); past the last step the course is held or continued as the schedule says.</summary>
+    /// <summary>The factor on the base learning rate at <paramref name="step"/> (counted from 0); past the last step the course is held or continued as the
+    /// schedule says.</summary>
     double Factor(long step);
 }
 

@@ -1,6 +1,7 @@
 namespace Graft.Training.Optimizers;
 
-/// <summary>One cycle: up to the base rate and down far below the start, momentum the other way round. Source: Smith and Topin 2018, arXiv:1708.07120; PyTorch's OneCycleLR.</summary>
+/// <summary>One cycle: up to the base rate and down far below the start, momentum the other way round. Source: Smith and Topin 2018, arXiv:1708.07120;
+/// PyTorch's OneCycleLR.</summary>
 /// <remarks>The base rate of a group is its largest rate. Past the last step the final rate is held.</remarks>
 /// <param name="TotalSteps">Steps of the whole run.</param>
 public sealed record OneCycleSchedule(long TotalSteps) : ISchedule

@@ -76,7 +76,8 @@ public static class ScheduleTable
         if (settings.WarmupSteps < 0 || settings.DecaySteps < 0 || settings.TotalSteps < 0)
         {
             throw new ConfigurationException(
-                $"schedule {name}: steps must not be negative; given are {settings.TotalSteps} in all, {settings.WarmupSteps} of warm-up, {settings.DecaySteps} of decay.");
+                $"schedule {name}: steps must not be negative; given are {settings.TotalSteps} in all, "
+                + $"{settings.WarmupSteps} of warm-up, {settings.DecaySteps} of decay.");
         }
 
         foreach ((string known, Func<ScheduleSettings, ISchedule> create) in s_rows)
@@ -86,7 +87,8 @@ public static class ScheduleTable
                 if (name == "warmup_stable_decay" && settings.WarmupSteps + settings.DecaySteps > settings.TotalSteps)
                 {
                     throw new ConfigurationException(
-                        $"schedule {name}: {settings.WarmupSteps} steps of warm-up and {settings.DecaySteps} of decay do not fit into {settings.TotalSteps} steps.");
+                        $"schedule {name}: {settings.WarmupSteps} steps of warm-up and {settings.DecaySteps} of decay "
+                        + $"do not fit into {settings.TotalSteps} steps.");
                 }
 
                 return create(settings);

@@ -62,14 +62,16 @@ public sealed class ScheduleTests
     [Test]
     public void An_unknown_name_is_answered_with_the_known_ones()
     {
-        Assert.That(() => ScheduleTable.Create("cosin", new ScheduleSettings()), Throws.TypeOf<ConfigurationException>().With.Message.Contains("'cosin'").And.Message.Contains("cosine_with_restarts"));
+        Assert.That(() => ScheduleTable.Create("cosin", new ScheduleSettings()), Throws.TypeOf<ConfigurationException>().With.Message.Contains("'cosin'")
+            .And.Message.Contains("cosine_with_restarts"));
     }
 
     [Test]
     public void Warm_up_and_decay_longer_than_the_run_are_refused()
     {
         ScheduleSettings settings = new() { TotalSteps = 10, WarmupSteps = 6, DecaySteps = 5 };
-        Assert.That(() => ScheduleTable.Create("warmup_stable_decay", settings), Throws.TypeOf<ConfigurationException>().With.Message.Contains("do not fit into 10"));
+        Assert.That(() => ScheduleTable.Create("warmup_stable_decay", settings), Throws.TypeOf<ConfigurationException>()
+            .With.Message.Contains("do not fit into 10"));
     }
 
     private static IEnumerable<TestCaseData> Rows()
@@ -83,14 +85,17 @@ public sealed class ScheduleTests
         using JsonDocument rows = JsonDocument.Parse(File.ReadAllBytes(path));
         for (int i = 0; i < rows.RootElement.GetArrayLength(); i++)
         {
-            yield return new TestCaseData(i).SetArgDisplayNames($"{i} {rows.RootElement[i].GetProperty("name").GetString()} {rows.RootElement[i].GetProperty("options").GetRawText().ReplaceLineEndings(" ")}");
+            JsonElement row = rows.RootElement[i];
+            string options = row.GetProperty("options").GetRawText().ReplaceLineEndings(" ");
+            yield return new TestCaseData(i).SetArgDisplayNames($"{i} {row.GetProperty("name").GetString()} {options}");
         }
     }
 
     private static ScheduleSettings SettingsOf(JsonElement row, double rate)
     {
         JsonElement options = row.GetProperty("options");
-        string[] known = ["num_cycles", "min_lr", "min_lr_rate", "min_lr_ratio", "lr_end", "power", "timescale", "warmup_lr", "warmup_lr_rate", "num_decay_steps", "num_stable_steps", "warmup_type", "decay_type"];
+        string[] known = ["num_cycles", "min_lr", "min_lr_rate", "min_lr_ratio", "lr_end", "power", "timescale", "warmup_lr", "warmup_lr_rate",
+            "num_decay_steps", "num_stable_steps", "warmup_type", "decay_type"];
         foreach (JsonProperty option in options.EnumerateObject())
         {
             if (!known.Contains(option.Name))
@@ -109,7 +114,8 @@ public sealed class ScheduleTests
             WarmupSteps = warmup,
             DecaySteps = decay,
             Cycles = Optional(options, "num_cycles"),
-            MinRatio = Ratio("min_lr_rate", "min_lr") ?? Ratio("min_lr_ratio", "lr_end") ?? (row.GetProperty("name").GetString() == "polynomial" ? 1e-7 / rate : null),
+            MinRatio = Ratio("min_lr_rate", "min_lr") ?? Ratio("min_lr_ratio", "lr_end")
+                ?? (row.GetProperty("name").GetString() == "polynomial" ? 1e-7 / rate : null),
             WarmupRatio = Ratio("warmup_lr_rate", "warmup_lr"),
             Power = Optional(options, "power") ?? 1,
             Timescale = Optional(options, "timescale") ?? 0,
@@ -155,7 +161,8 @@ public sealed class ScheduleTests
         };
     }
 
-    private static double? Optional(JsonElement options, string key) => options.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : null;
+    private static double? Optional(JsonElement options, string key) => options.TryGetProperty(key, out JsonElement value)
+        && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : null;
 
     private static double[] Numbers(JsonElement row, string key) => [.. row.GetProperty(key).EnumerateArray().Select(e => e.GetDouble())];
 
