@@ -41,6 +41,20 @@ internal static unsafe class PanelPacking
     public static void Transpose<TLoad>(float* dst, int width, int count, void* source, long offset, long ld, int k, float scale)
         where TLoad : IElementLoad
     {
+        TransposeInto<TLoad>(dst, width, count, source, offset, ld, k, scale);
+        for (int w = count; w < width; w++)
+        {
+            for (int i = 0; i < k; i++)
+            {
+                dst[((long)i * width) + w] = 0;
+            }
+        }
+    }
+
+    /// <summary>dst[k·width + w] = scale · source[w·ld + k] for w below <paramref name="count"/>; nothing else is written.</summary>
+    public static void TransposeInto<TLoad>(float* dst, long width, int count, void* source, long offset, long ld, int k, float scale)
+        where TLoad : IElementLoad
+    {
         int w = 0;
         for (; w + 8 <= count; w += 8)
         {
@@ -58,25 +72,17 @@ internal static unsafe class PanelPacking
             long from = offset + (w * ld);
             for (int i = 0; i < k; i++)
             {
-                dst[((long)i * width) + w] = TLoad.One(source, from + i) * scale;
-            }
-        }
-
-        for (; w < width; w++)
-        {
-            for (int i = 0; i < k; i++)
-            {
-                dst[((long)i * width) + w] = 0;
+                dst[(i * width) + w] = TLoad.One(source, from + i) * scale;
             }
         }
     }
 
-    private static void Transpose8<TLoad>(float* dst, int width, void* source, long offset, long ld, int k, float scale)
+    private static void Transpose8<TLoad>(float* dst, long width, void* source, long offset, long ld, int k, float scale)
         where TLoad : IElementLoad
     {
         Vector256<float> scale8 = Vector256.Create(scale);
         int i = 0;
-        for (; i + 8 <= k; i += 8, offset += 8, dst += 8L * width)
+        for (; i + 8 <= k; i += 8, offset += 8, dst += 8 * width)
         {
             Vector256<float> r0 = TLoad.Eight(source, offset) * scale8;
             Vector256<float> r1 = TLoad.Eight(source, offset + ld) * scale8;
@@ -89,12 +95,12 @@ internal static unsafe class PanelPacking
             Lanes.Transpose(ref r0, ref r1, ref r2, ref r3, ref r4, ref r5, ref r6, ref r7);
             r0.Store(dst);
             r1.Store(dst + width);
-            r2.Store(dst + (2L * width));
-            r3.Store(dst + (3L * width));
-            r4.Store(dst + (4L * width));
-            r5.Store(dst + (5L * width));
-            r6.Store(dst + (6L * width));
-            r7.Store(dst + (7L * width));
+            r2.Store(dst + (2 * width));
+            r3.Store(dst + (3 * width));
+            r4.Store(dst + (4 * width));
+            r5.Store(dst + (5 * width));
+            r6.Store(dst + (6 * width));
+            r7.Store(dst + (7 * width));
         }
 
         for (; i < k; i++, offset++, dst += width)
@@ -106,12 +112,12 @@ internal static unsafe class PanelPacking
         }
     }
 
-    private static void Transpose4<TLoad>(float* dst, int width, void* source, long offset, long ld, int k, float scale)
+    private static void Transpose4<TLoad>(float* dst, long width, void* source, long offset, long ld, int k, float scale)
         where TLoad : IElementLoad
     {
         Vector128<float> scale4 = Vector128.Create(scale);
         int i = 0;
-        for (; i + 4 <= k; i += 4, offset += 4, dst += 4L * width)
+        for (; i + 4 <= k; i += 4, offset += 4, dst += 4 * width)
         {
             Vector128<float> r0 = TLoad.Four(source, offset) * scale4;
             Vector128<float> r1 = TLoad.Four(source, offset + ld) * scale4;
@@ -120,8 +126,8 @@ internal static unsafe class PanelPacking
             Lanes.Transpose(ref r0, ref r1, ref r2, ref r3);
             r0.Store(dst);
             r1.Store(dst + width);
-            r2.Store(dst + (2L * width));
-            r3.Store(dst + (3L * width));
+            r2.Store(dst + (2 * width));
+            r3.Store(dst + (3 * width));
         }
 
         for (; i < k; i++, offset++, dst += width)
