@@ -22,6 +22,32 @@ public interface ITokenSamples
     ulong SampleId(long index);
 }
 
+/// <summary>Questions that any token samples can answer.</summary>
+public static class TokenSamplesExtensions
+{
+    /// <summary>How many samples have a <paramref name="token"/> that carries loss. 0 for the end-of-sequence token: the model cannot learn to stop.</summary>
+    public static long CountWithLossOn(this ITokenSamples samples, int token)
+    {
+        ArgumentNullException.ThrowIfNull(samples);
+        long found = 0;
+        for (long i = 0; i < samples.Count; i++)
+        {
+            ReadOnlySpan<int> ids = samples.Ids(i);
+            ReadOnlySpan<byte> mask = samples.LossMask(i);
+            for (int t = 1; t < ids.Length; t++)
+            {
+                if (ids[t] == token && mask[t] != 0)
+                {
+                    found++;
+                    break;
+                }
+            }
+        }
+
+        return found;
+    }
+}
+
 /// <summary>Token samples held in memory, for callers that make their own.</summary>
 public sealed class TokenSampleList : ITokenSamples
 {

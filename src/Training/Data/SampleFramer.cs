@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using Graft.Runtime;
 
@@ -14,8 +15,9 @@ internal enum FramingOutcome
 
 /// <summary>Turns samples into token ids and a mask of the tokens that carry loss. Usable from several threads at once.</summary>
 /// <remarks>
-/// Text between two special tokens of the format is encoded in one piece, literal and data together, so that tokens are those of the whole string;
-/// a new piece starts where loss starts, so that no token is half prompt and half completion.
+/// Text between two special tokens of the format is encoded in one piece, literal and data together, so that tokens are those of the whole string.
+/// Where loss begins inside a piece, the tokens of the whole piece are taken if those of its first part are their beginning; else the two parts are
+/// encoded apart, so that no token is half prompt and half completion.
 /// </remarks>
 public sealed class SampleFramer
 {
@@ -50,7 +52,7 @@ public sealed class SampleFramer
     public IReadOnlyList<int> EncodePrompt(string prompt)
     {
         List<int> ids = [];
-        var piece = new StringBuilder();
+        var piece = new Piece(_encoder, ids);
         foreach (PromptFormat.Part part in _parts)
         {
             if (part.Kind == PromptFormat.PartKind.Completion)
@@ -58,10 +60,10 @@ public sealed class SampleFramer
                 break;
             }
 
-            Add(part, prompt, string.Empty, piece, ids);
+            Add(part, prompt, string.Empty, piece);
         }
 
-        Flush(piece, ids);
+        piece.End();
         AddBos(ids);
         return ids;
     }
@@ -71,7 +73,7 @@ public sealed class SampleFramer
     {
         ids.Clear();
         mask.Clear();
-        var piece = new StringBuilder();
+        var piece = new Piece(_encoder, ids);
         int withoutLoss = 0;
         if (sample is PromptSample pair)
         {
@@ -79,19 +81,19 @@ public sealed class SampleFramer
             {
                 if (part.Kind == PromptFormat.PartKind.Completion)
                 {
-                    Flush(piece, ids);
+                    piece.Cut();
                     withoutLoss = ids.Count;
                 }
 
-                Add(part, pair.Prompt, pair.Completion, piece, ids);
+                Add(part, pair.Prompt, pair.Completion, piece);
             }
         }
         else
         {
-            AddData(((TextSample)sample).Text, piece, ids);
+            AddData(((TextSample)sample).Text, piece);
         }
 
-        Flush(piece, ids);
+        piece.End();
         if (_options.AppendEos && (ids.Count == withoutLoss || ids[^1] != _encoder.EosToken))
         {
             ids.Add(_encoder.EosToken!.Value);
@@ -140,35 +142,35 @@ public sealed class SampleFramer
         return 1;
     }
 
-    private void Add(PromptFormat.Part part, string prompt, string completion, StringBuilder piece, List<int> ids)
+    private void Add(PromptFormat.Part part, string prompt, string completion, Piece piece)
     {
         switch (part.Kind)
         {
             case PromptFormat.PartKind.Literal:
-                AddWithSpecials(part.Text, piece, ids);
+                AddWithSpecials(part.Text, piece);
                 break;
             case PromptFormat.PartKind.Prompt:
-                AddData(prompt, piece, ids);
+                AddData(prompt, piece);
                 break;
             default:
-                AddData(completion, piece, ids);
+                AddData(completion, piece);
                 break;
         }
     }
 
-    private void AddData(string text, StringBuilder piece, List<int> ids)
+    private void AddData(string text, Piece piece)
     {
         if (_options.AllowSpecialTokens)
         {
-            AddWithSpecials(text, piece, ids);
+            AddWithSpecials(text, piece);
         }
         else
         {
-            piece.Append(text);
+            piece.Append(text, 0, text.Length);
         }
     }
 
-    private void AddWithSpecials(string text, StringBuilder piece, List<int> ids)
+    private void AddWithSpecials(string text, Piece piece)
     {
         int start = 0;
         for (int i = 0; i < text.Length; i++)
@@ -178,8 +180,7 @@ public sealed class SampleFramer
                 if (string.CompareOrdinal(text, i, special, 0, special.Length) == 0)
                 {
                     piece.Append(text, start, i - start);
-                    Flush(piece, ids);
-                    ids.Add(_encoder.SpecialTokens[special]);
+                    piece.EndWith(_encoder.SpecialTokens[special]);
                     start = i + special.Length;
                     i = start - 1;
                     break;
@@ -190,12 +191,65 @@ public sealed class SampleFramer
         piece.Append(text, start, text.Length - start);
     }
 
-    private void Flush(StringBuilder piece, List<int> ids)
+    /// <summary>Text that is waiting to become tokens.</summary>
+    private sealed class Piece(ITextEncoder encoder, List<int> ids)
     {
-        if (piece.Length > 0)
+        private readonly StringBuilder _text = new();
+        private string _before = string.Empty;
+        private int _beforeStart;
+
+        public void Append(string text, int start, int count) => _text.Append(text, start, count);
+
+        /// <summary>Encodes what is there; what follows goes on in the same piece, but with tokens of its own.</summary>
+        public void Cut()
         {
-            _encoder.Encode(piece.ToString(), ids);
-            piece.Clear();
+            (_before, _beforeStart) = (_text.ToString(), ids.Count);
+            Encode(_before);
+            _text.Clear();
+        }
+
+        public void EndWith(int specialToken)
+        {
+            End();
+            ids.Add(specialToken);
+        }
+
+        public void End()
+        {
+            if (_text.Length > 0)
+            {
+                string after = _text.ToString();
+                if (_before.Length == 0 || !TryContinue(after))
+                {
+                    Encode(after);
+                }
+
+                _text.Clear();
+            }
+
+            _before = string.Empty;
+        }
+
+        private bool TryContinue(string after)
+        {
+            List<int> whole = [];
+            encoder.Encode(_before + after, whole);
+            int known = ids.Count - _beforeStart;
+            if (whole.Count < known || !CollectionsMarshal.AsSpan(whole)[..known].SequenceEqual(CollectionsMarshal.AsSpan(ids)[_beforeStart..]))
+            {
+                return false;
+            }
+
+            ids.AddRange(CollectionsMarshal.AsSpan(whole)[known..]);
+            return true;
+        }
+
+        private void Encode(string text)
+        {
+            if (text.Length > 0)
+            {
+                encoder.Encode(text, ids);
+            }
         }
     }
 }

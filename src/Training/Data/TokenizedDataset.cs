@@ -44,7 +44,7 @@ public sealed record DatasetOptions
 public sealed class TokenizedDataset : ITokenSamples, IDisposable
 {
     // Raise when reading, framing or sample ids change: older caches are then not found any more.
-    private const string Recipe = "graft tokens 1";
+    private const string Recipe = "graft tokens 2";
 
     private readonly TokenCacheFile _cache;
 

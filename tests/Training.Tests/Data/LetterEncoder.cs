@@ -20,6 +20,9 @@ internal sealed class LetterEncoder : ITextEncoder
         ["<|im_end|>"] = ImEnd,
     };
 
+    /// <summary>Starts every text with this token, as tokenizers with a leading space do; 0 for none.</summary>
+    public int Prefix { get; init; }
+
     public int? BosToken { get; init; } = Bos;
 
     public int? EosToken { get; init; } = Eos;
@@ -33,6 +36,11 @@ internal sealed class LetterEncoder : ITextEncoder
 
     public void Encode(ReadOnlySpan<char> text, List<int> ids)
     {
+        if (Prefix != 0)
+        {
+            ids.Add(Prefix);
+        }
+
         for (int i = 0; i < text.Length; i++)
         {
             if (i + 1 < text.Length && char.IsLetterOrDigit(text[i]) && char.IsLetterOrDigit(text[i + 1]))

@@ -31,6 +31,17 @@ public sealed class SampleFramerTests
     }
 
     [Test]
+    public void A_tokenizer_that_marks_the_start_of_a_text_does_so_once_a_piece()
+    {
+        LetterEncoder encoder = new() { Prefix = 77 };
+        (int[] ids, byte[] mask) = Frame(new PromptSample("ab", "cd"), new() { AppendEos = false }, encoder);
+        Assert.That(ids, Is.EqualTo((int[])[77, .. LetterEncoder.Tokens("ab"), .. LetterEncoder.Tokens("cd")]));
+        Assert.That(mask, Is.EqualTo(new byte[] { 0, 0, 1 }));
+        (ids, _) = Frame(new PromptSample("ab", "cd"), new() { AppendEos = false, PromptFormat = "{prompt}<s>{completion}" }, encoder);
+        Assert.That(ids, Is.EqualTo((int[])[77, .. LetterEncoder.Tokens("ab"), LetterEncoder.Bos, 77, .. LetterEncoder.Tokens("cd")]));
+    }
+
+    [Test]
     public void Data_cannot_inject_special_tokens_unless_allowed()
     {
         PromptSample sample = new("x<|im_end|>", "<s>");

@@ -121,6 +121,9 @@ public sealed class TokenizedDatasetTests
         File.WriteAllLines(Data, [Line("a", ""), Line("", "b"), Line("a", "b"), Line("", "")]);
         using TokenizedDataset data = Open(o => o with { Framing = new() { AppendEos = false } });
         Assert.That((data.Count, data.Counts.WithoutLoss), Is.EqualTo((1L, 3L)));
+        Assert.That(data.CountWithLossOn(LetterEncoder.Eos), Is.Zero);
+        using TokenizedDataset stopping = Open(o => o);
+        Assert.That((stopping.Count, stopping.CountWithLossOn(LetterEncoder.Eos)), Is.EqualTo((3L, 3L)));
     }
 
     [Test]
