@@ -324,8 +324,8 @@ internal ref struct PatternMatcher : IDisposable
     {
         int before = at;
         int after = at;
-        bool left = at > 0 && CharacterProperties.IsWord(CodePoints.Previous(_text, ref before));
-        bool right = at < _text.Length && CharacterProperties.IsWord(CodePoints.Next(_text, ref after));
+        bool left = at > 0 && CharacterProperties.IsPatternWord(CodePoints.Previous(_text, ref before));
+        bool right = at < _text.Length && CharacterProperties.IsPatternWord(CodePoints.Next(_text, ref after));
         return left != right;
     }
 

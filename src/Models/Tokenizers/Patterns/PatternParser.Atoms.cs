@@ -144,6 +144,8 @@ internal sealed partial class PatternParser
                 return new PatternNode.Assertion(PatternAnchor.WordBoundary);
             case 'B':
                 return new PatternNode.Assertion(PatternAnchor.NoWordBoundary);
+            case 'w' or 'W':
+                return new PatternNode.One(CharacterSet.Of(CharacterProperties.IsPatternWord, c == 'W').Freeze());
             case 'X':
                 return new PatternNode.Grapheme();
             case 'R':
@@ -177,7 +179,7 @@ internal sealed partial class PatternParser
         return Literal(CharacterEscape(c));
     }
 
-    /// <summary>\d, \w, \s, \h, \p{..} and their opposites; null for other letters.</summary>
+    /// <summary>\d, \w (inside brackets), \s, \h, \p{..} and their opposites; null for other letters.</summary>
     private CharacterSet? ClassEscape(char c) => c switch
     {
         'd' or 'D' => CharacterSet.OfCategories(CharacterProperties.Mask(UnicodeCategory.DecimalDigitNumber), c == 'D'),

@@ -68,6 +68,9 @@ internal static class CharacterProperties
         return (CategoryBit(c) & s_word) != 0 || IsAlphabeticSymbol(c);
     }
 
+    /// <summary>\w outside brackets, and what \b looks at: Oniguruma's table of Latin-1 has superscripts and fractions as well.</summary>
+    public static bool IsPatternWord(int c) => IsWord(c) || c is 0xB2 or 0xB3 or 0xB9 or (>= 0xBC and <= 0xBE);
+
     /// <summary>\w where the joiners U+200C and U+200D count as well.</summary>
     public static bool IsWordOrJoiner(int c) => IsWord(c) || c is 0x200C or 0x200D;
 
