@@ -3,12 +3,22 @@ using System.Text.Json;
 
 namespace Graft.Models.Checkpoints;
 
-/// <summary>What is known about keys of config.json beside those that an architecture reads itself.</summary>
-internal static class ConfigKeys
+/// <summary>What is known about keys of a settings file beside those that its reader asks for.</summary>
+internal sealed class ConfigKeys
 {
-    /// <summary>Keys without effect on what a causal language model computes in inference and training here.</summary>
-    private static readonly FrozenSet<string> s_harmless = new[]
+    private readonly FrozenSet<string> _harmless;
+    private readonly FrozenDictionary<string, string[]> _behaviour;
+
+    public ConfigKeys(IEnumerable<string> harmless, Dictionary<string, string[]> behaviour)
     {
+        _harmless = harmless.ToFrozenSet(StringComparer.Ordinal);
+        _behaviour = behaviour.ToFrozenDictionary(StringComparer.Ordinal);
+    }
+
+    /// <summary>Those of config.json.</summary>
+    public static ConfigKeys Model { get; } = new(
+    [
+        // Without effect on what a causal language model computes in inference and training here.
         "architectures", "auto_map", "_name_or_path", "name_or_path", "_commit_hash", "_attn_implementation", "_attn_implementation_autoset",
         "attn_implementation", "transformers_version", "unsloth_version", "unsloth_fixed", "model_type", "tokenizer_class", "processor_class",
         "use_cache", "torchscript", "use_bfloat16", "gradient_checkpointing", "return_dict", "output_attentions", "output_hidden_states", "tf_legacy_loss",
@@ -20,11 +30,10 @@ internal static class ConfigKeys
         "output_scores", "return_dict_in_generate", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty",
         "suppress_tokens", "begin_suppress_tokens", "attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop",
         "max_window_layers", "original_max_position_embeddings", "router_aux_loss_coef", "output_router_logits", "transformers.js_config",
-    }.ToFrozenSet(StringComparer.Ordinal);
-
-    /// <summary>Keys that change what is computed, with the JSON texts of the values that mean "as if absent". Null always does.</summary>
-    private static readonly FrozenDictionary<string, string[]> s_behaviour = new Dictionary<string, string[]>
+    ],
+    new()
     {
+        // Change what is computed; with the JSON texts of the values that mean "as if absent". Null always does.
         ["quantization_config"] = [],
         ["compression_config"] = [],
         ["hidden_act"] = ["\"silu\""],
@@ -90,12 +99,12 @@ internal static class ConfigKeys
         ["num_nextn_predict_layers"] = ["0"],
         ["vision_config"] = [],
         ["text_config"] = [],
-    }.ToFrozenDictionary(StringComparer.Ordinal);
+    });
 
-    public static bool IsHarmless(string key) => s_harmless.Contains(key);
+    public bool IsHarmless(string key) => _harmless.Contains(key);
 
-    public static bool IsBehaviour(string key) => s_behaviour.ContainsKey(key);
+    public bool IsBehaviour(string key) => _behaviour.ContainsKey(key);
 
     /// <summary>True where the value of a behaviour key says nothing that a model without it would not do.</summary>
-    public static bool IsNeutral(string key, JsonElement value) => value.ValueKind == JsonValueKind.Null || s_behaviour[key].Contains(value.GetRawText());
+    public bool IsNeutral(string key, JsonElement value) => value.ValueKind == JsonValueKind.Null || _behaviour[key].Contains(value.GetRawText());
 }

@@ -113,6 +113,23 @@ public sealed class ConfigReader
         return new ValueList<int>(items.Select(v => AsInt(v) ?? throw Error(key, "must be a whole number or a list of them")));
     }
 
+    /// <summary>A list of lists of whole numbers; empty where absent.</summary>
+    public ValueList<ValueList<int>> IntLists(string key)
+    {
+        if (Take(key) is not { } value)
+        {
+            return new([]);
+        }
+
+        const string Needed = "must be a list of lists of whole numbers";
+        if (value.ValueKind != JsonValueKind.Array || value.EnumerateArray().Any(v => v.ValueKind != JsonValueKind.Array))
+        {
+            throw Error(key, Needed);
+        }
+
+        return new(value.EnumerateArray().Select(list => new ValueList<int>(list.EnumerateArray().Select(v => AsInt(v) ?? throw Error(key, Needed)))));
+    }
+
     /// <summary>An object inside, with keys of its own, or null.</summary>
     public ConfigReader? OptionalObject(string key) => Take(key) is { } value ? new ConfigReader(value, File, $"{_prefix}{key}.") : null;
 
@@ -128,22 +145,24 @@ public sealed class ConfigReader
     /// <summary>Ends reading: refuses by name every key not asked for that changes what is computed, and lists those that are not known at all.</summary>
     /// <returns>One warning for each unknown key.</returns>
     /// <exception cref="CheckpointException">Options that are not implemented; all are named together.</exception>
-    public IReadOnlyList<string> RefuseUnknownBehaviour()
+    public IReadOnlyList<string> RefuseUnknownBehaviour() => RefuseUnknownBehaviour(ConfigKeys.Model);
+
+    internal IReadOnlyList<string> RefuseUnknownBehaviour(ConfigKeys keys)
     {
         List<string> refused = [];
         List<string> warnings = [];
         foreach (JsonProperty property in _root.EnumerateObject())
         {
-            if (_consumed.Contains(property.Name) || ConfigKeys.IsHarmless(property.Name))
+            if (_consumed.Contains(property.Name) || keys.IsHarmless(property.Name))
             {
                 continue;
             }
 
-            if (!ConfigKeys.IsBehaviour(property.Name))
+            if (!keys.IsBehaviour(property.Name))
             {
                 warnings.Add($"{File}: the key '{_prefix}{property.Name}' is not known and has no effect.");
             }
-            else if (!ConfigKeys.IsNeutral(property.Name, property.Value))
+            else if (!keys.IsNeutral(property.Name, property.Value))
             {
                 refused.Add($"'{_prefix}{property.Name}' = {Shown(property.Value)}");
             }
@@ -151,7 +170,7 @@ public sealed class ConfigReader
 
         return refused.Count == 0
             ? warnings
-            : throw new CheckpointException($"{File}: options that change what the model computes are not implemented for it: {MessageList.Join(refused)}.");
+            : throw new CheckpointException($"{File}: options that change the result are not implemented here: {MessageList.Join(refused)}.");
     }
 
     /// <summary>An error that names file, key and value.</summary>

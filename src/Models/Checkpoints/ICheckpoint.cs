@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Graft.Runtime;
 
 namespace Graft.Models.Checkpoints;
@@ -65,15 +64,8 @@ public static class CheckpointExtensions
     public static T[] ReadArray<T>(this ICheckpoint checkpoint, string name)
         where T : unmanaged
     {
-        TensorEntry entry = checkpoint.Entry(name);
-        DType type = DTypeExtensions.Of<T>();
-        if (entry.Type != type)
-        {
-            throw new CheckpointException($"{checkpoint.Path}: tensor '{name}' holds {entry.TypeName}, not {type.Name()}; read it as its own type, or as F32 by ReadFloats.");
-        }
-
         T[] values = new T[CountForArray(checkpoint, name)];
-        checkpoint.ReadRaw(name, 0, MemoryMarshal.AsBytes(values.AsSpan()));
+        WeightLoader.ReadSame(checkpoint, checkpoint.Entry(name), values.AsSpan());
         return values;
     }
 

@@ -20,7 +20,43 @@ public sealed record TensorSource(string Name, DType Type, Shape Shape, Action<S
     public static TensorSource Of<T>(string name, Shape shape, ReadOnlyMemory<T> elements)
         where T : unmanaged
     {
-        return new(name, DTypeExtensions.Of<T>(), shape, stream => stream.Write(MemoryMarshal.AsBytes(elements.Span)));
+        return new(name, DTypeExtensions.Of<T>(), shape, stream => WriteElements(stream, elements.Span));
+    }
+
+    /// <summary>A tensor in host memory; it must be alive until the file is written.</summary>
+    public static TensorSource Of(string name, Tensor tensor)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        return new(name, tensor.DType, tensor.Shape, stream =>
+        {
+            switch (tensor.DType)
+            {
+                case DType.F32:
+                    WriteElements(stream, tensor.AsReadOnlySpan<float>());
+                    break;
+                case DType.BF16:
+                    WriteElements(stream, tensor.AsReadOnlySpan<BFloat16>());
+                    break;
+                case DType.F16:
+                    WriteElements(stream, tensor.AsReadOnlySpan<Half>());
+                    break;
+                case DType.F64:
+                    WriteElements(stream, tensor.AsReadOnlySpan<double>());
+                    break;
+                case DType.I64:
+                    WriteElements(stream, tensor.AsReadOnlySpan<long>());
+                    break;
+                case DType.I32:
+                    WriteElements(stream, tensor.AsReadOnlySpan<int>());
+                    break;
+                case DType.U8:
+                    WriteElements(stream, tensor.AsReadOnlySpan<byte>());
+                    break;
+                default:
+                    WriteElements(stream, tensor.AsReadOnlySpan<bool>());
+                    break;
+            }
+        });
     }
 
     /// <summary>A tensor copied from an open checkpoint, without conversion.</summary>
@@ -39,5 +75,16 @@ public sealed record TensorSource(string Name, DType Type, Shape Shape, Action<S
                 stream.Write(piece);
             }
         });
+    }
+
+    /// <summary>In pieces, because a span of more than 2 GiB has no span of bytes.</summary>
+    private static void WriteElements<T>(Stream stream, ReadOnlySpan<T> elements)
+        where T : unmanaged
+    {
+        const int Piece = 1 << 18;
+        for (int i = 0; i < elements.Length; i += Piece)
+        {
+            stream.Write(MemoryMarshal.AsBytes(elements.Slice(i, Math.Min(Piece, elements.Length - i))));
+        }
     }
 }

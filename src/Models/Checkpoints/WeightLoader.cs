@@ -1,0 +1,132 @@
+using Graft.Runtime;
+
+namespace Graft.Models.Checkpoints;
+
+/// <summary>Fills tensors and parameters from a checkpoint, converting to their element type.</summary>
+public static class WeightLoader
+{
+    private const int Piece = 1 << 14;
+
+    /// <summary>Fills every parameter from the tensor of its name. Each tensor of the checkpoint is used exactly once, except those that may be left.</summary>
+    /// <param name="checkpoint">Where from.</param>
+    /// <param name="parameters">What to fill; on the meta device only names and shapes are checked.</param>
+    /// <param name="mayBeLeft">True for names of tensors that a model may ignore: a tied head, buffers of old files. Null for none.</param>
+    /// <exception cref="CheckpointException">Tensors are missing, left over, of other shapes, or not convertible; all are named together and nothing was written.</exception>
+    public static void Load(ICheckpoint checkpoint, IEnumerable<Parameter> parameters, Func<string, bool>? mayBeLeft = null)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        ArgumentNullException.ThrowIfNull(parameters);
+        Parameter[] all = [.. parameters];
+        List<string> wrong = [];
+        HashSet<string> used = new(StringComparer.Ordinal);
+        foreach (Parameter parameter in all)
+        {
+            if (!used.Add(parameter.Name))
+            {
+                wrong.Add($"'{parameter.Name}' is asked for twice by the model");
+            }
+            else if (!checkpoint.Tensors.TryGetValue(parameter.Name, out TensorEntry? entry))
+            {
+                wrong.Add($"'{parameter.Name}' {parameter.Shape} is missing");
+            }
+            else if (entry.Shape != parameter.Shape)
+            {
+                wrong.Add($"'{parameter.Name}' has the shape {entry.Shape}, the model needs {parameter.Shape}");
+            }
+            else if (!GgmlBlocks.TryGetLayout(entry.TypeName, out _, out _))
+            {
+                wrong.Add($"'{parameter.Name}' holds {entry.TypeName}, which cannot be converted");
+            }
+        }
+
+        wrong.AddRange(checkpoint.Tensors.Values
+            .Where(t => !used.Contains(t.Name) && mayBeLeft?.Invoke(t.Name) != true)
+            .Select(t => $"'{t.Name}' {t.Shape} is not part of the model"));
+        if (wrong.Count > 0)
+        {
+            throw new CheckpointException($"{checkpoint.Path}: does not fit the model: {MessageList.Join(wrong)}.");
+        }
+
+        foreach (Parameter parameter in all)
+        {
+            checkpoint.Read(parameter.Name, parameter.Value);
+        }
+    }
+
+    /// <summary>Fills a tensor of the same shape: F32, BF16 and F16 by conversion, other types from their own. Does nothing on the meta device.</summary>
+    /// <exception cref="CheckpointException">No such tensor, another shape, or no conversion to the tensor's type.</exception>
+    public static void Read(this ICheckpoint checkpoint, string name, Tensor destination)
+    {
+        ArgumentNullException.ThrowIfNull(destination);
+        TensorEntry entry = checkpoint.Entry(name);
+        if (entry.Shape != destination.Shape)
+        {
+            throw new CheckpointException($"{checkpoint.Path}: tensor '{name}' has the shape {entry.Shape} and is to fill {destination}.");
+        }
+
+        if (destination.Device.Kind == DeviceKind.Meta)
+        {
+            return;
+        }
+
+        switch (destination.DType)
+        {
+            case DType.F32:
+                checkpoint.Read(name, 0, destination.AsSpan<float>());
+                break;
+            case DType.BF16:
+                checkpoint.Read(name, 0, destination.AsSpan<BFloat16>());
+                break;
+            case DType.F16 when entry.Type != DType.F16:
+                ReadHalves(checkpoint, name, destination.AsSpan<Half>());
+                break;
+            case DType.F16:
+                ReadSame(checkpoint, entry, destination.AsSpan<Half>());
+                break;
+            case DType.F64:
+                ReadSame(checkpoint, entry, destination.AsSpan<double>());
+                break;
+            case DType.I64:
+                ReadSame(checkpoint, entry, destination.AsSpan<long>());
+                break;
+            case DType.I32:
+                ReadSame(checkpoint, entry, destination.AsSpan<int>());
+                break;
+            case DType.U8:
+                ReadSame(checkpoint, entry, destination.AsSpan<byte>());
+                break;
+            default:
+                ReadSame(checkpoint, entry, destination.AsSpan<bool>());
+                break;
+        }
+    }
+
+    /// <summary>Copies elements of one type without conversion, in pieces so that any number of bytes goes.</summary>
+    internal static void ReadSame<T>(ICheckpoint checkpoint, TensorEntry entry, Span<T> destination)
+        where T : unmanaged
+    {
+        DType type = DTypeExtensions.Of<T>();
+        if (entry.Type != type)
+        {
+            throw new CheckpointException(
+                $"{checkpoint.Path}: tensor '{entry.Name}' holds {entry.TypeName}, not {type.Name()}; read it as its own type, or convert it to F32, BF16 or F16.");
+        }
+
+        for (int i = 0; i < destination.Length; i += Piece)
+        {
+            Span<T> piece = destination.Slice(i, Math.Min(Piece, destination.Length - i));
+            checkpoint.ReadRaw(entry.Name, (long)i * type.Size(), System.Runtime.InteropServices.MemoryMarshal.AsBytes(piece));
+        }
+    }
+
+    private static void ReadHalves(ICheckpoint checkpoint, string name, Span<Half> destination)
+    {
+        float[] floats = new float[Math.Min(Piece, destination.Length)];
+        for (int i = 0; i < destination.Length; i += Piece)
+        {
+            Span<float> piece = floats.AsSpan(0, Math.Min(Piece, destination.Length - i));
+            checkpoint.Read(name, i, piece);
+            System.Numerics.Tensors.TensorPrimitives.ConvertToHalf(piece, destination[i..]);
+        }
+    }
+}
