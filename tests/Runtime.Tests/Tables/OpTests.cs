@@ -52,6 +52,11 @@ public class OpTests
     public void Backward_agrees_with_differences_of_the_reference_in_doubles(object of)
     {
         Row row = (Row)of;
+        if (row.NotDerivative is { } reason)
+        {
+            Assert.Ignore(reason);
+        }
+
         ForEachShape(row, (shapes, device) =>
         {
             using OpRun floats = new(row, shapes, device);
@@ -261,24 +266,20 @@ public class OpTests
         double[] x = doubles.Elements[input];
         double[] given = gradient ?? new double[x.Length];
         int[] picked = x.Length <= Differences ? [.. Enumerable.Range(0, x.Length)] : [0, x.Length - 1, .. new Rng(3).Permutation(x.Length).Take(Differences - 2)];
-        double[] expected = new double[picked.Length];
-        for (int i = 0; i < picked.Length; i++)
+        double[] expected = (double[])given.Clone(); // what is not picked agrees with itself
+        foreach (int at in picked)
         {
             double[] moved = (double[])x.Clone();
-            double h = Step * Math.Max(1, Math.Abs(x[picked[i]]));
-            moved[picked[i]] = x[picked[i]] + h;
+            double h = Step * Math.Max(1, Math.Abs(x[at]));
+            moved[at] = x[at] + h;
             double above = Objective(doubles, output, input, moved);
-            moved[picked[i]] = x[picked[i]] - h;
-            expected[i] = (above - Objective(doubles, output, input, moved)) / (2 * h);
+            moved[at] = x[at] - h;
+            expected[at] = (above - Objective(doubles, output, input, moved)) / (2 * h);
         }
 
         doubles.Set(input, x);
         double scale = Math.Max(1, given.Select(Math.Abs).DefaultIfEmpty().Max());
-        double[] actual = [.. picked.Select(p => given[p])];
-        if (Worst.Message(actual, expected, row.Tolerance.Gradient * scale, 0, "") is { } message)
-        {
-            Assert.Fail($"{row.Label} {shapes}: gradient of input {input} for output {output}, elements {string.Join(' ', picked)}{message}");
-        }
+        Worst.Within(given, expected, row.Tolerance.Gradient * scale, 0, $"{row.Label} {shapes}: gradient of input {input} for output {output}", doubles.Shapes[input]);
     }
 
     private static double Objective(OpRun doubles, int output, int input, double[] values)

@@ -30,14 +30,23 @@ internal abstract class Row
     /// <summary>The shapes of the benchmark, if there is one.</summary>
     public string? Bench { get; }
 
+    /// <summary>Why the gradient is not the derivative, where it is not meant to be; null elsewhere.</summary>
+    public string? NotDerivative { get; private init; }
+
     public abstract bool HasGradient { get; }
 
     public abstract Type OpType { get; }
 
     /// <summary>A row of an op with a gradient. Shapes: `2x31,31` are (2, 31) and (31). Inputs are normal F32 numbers unless <paramref name="inputs"/> says otherwise, in order.</summary>
-    public static Row Of<TOp>(TOp op, string[] shapes, Tolerance? tol = null, string? bench = null, Given[]? inputs = null)
+    /// <param name="op">The op with its arguments.</param>
+    /// <param name="shapes">Shapes of all inputs, one string per case.</param>
+    /// <param name="tol">How exact.</param>
+    /// <param name="bench">The shapes of the benchmark.</param>
+    /// <param name="inputs">What the inputs look like, in order.</param>
+    /// <param name="notDerivative">Why the gradient is not the derivative, where the definition says so: then it is not compared with differences.</param>
+    public static Row Of<TOp>(TOp op, string[] shapes, Tolerance? tol = null, string? bench = null, Given[]? inputs = null, string? notDerivative = null)
         where TOp : struct, IOp<TOp>
-        => new Differentiable<TOp>(op, shapes, tol, bench, inputs);
+        => new Differentiable<TOp>(op, shapes, tol, bench, inputs) { NotDerivative = notDerivative };
 
     /// <summary>A row of an op without a gradient.</summary>
     public static Row Plain<TOp>(TOp op, string[] shapes, Tolerance? tol = null, string? bench = null, Given[]? inputs = null)

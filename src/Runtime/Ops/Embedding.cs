@@ -1,0 +1,67 @@
+namespace Graft.Runtime;
+
+/// <summary>y[i] = W[ids[i]]: rows of a table by index.</summary>
+/// <remarks>W (V, C) F32, BF16, F16 or F64; ids (...) I32 in [0, V); y (..., C) F32 (F64). The gradient of W is F32, and repeated ids add up in their order.</remarks>
+/// <param name="PaddingIndex">A row that gets no gradient; -1 for none.</param>
+public readonly record struct Embedding(int PaddingIndex) : IOp<Embedding>
+{
+    /// <inheritdoc/>
+    public static OpInfo Info { get; } = new("embedding", 2, Recompute: true);
+
+    /// <inheritdoc/>
+    public static void Infer(in Embedding op, ref InferCall c)
+    {
+        DType type = c.Input(0).DType;
+        c.RequireType(0, DType.F32, DType.BF16, type == DType.F64 ? DType.F64 : DType.F16);
+        c.RequireType(1, DType.I32);
+        Shape ids = c.Shape(1);
+        c.Require(c.Shape(0).Rank == 2, "a table of two axes, (rows, width), is needed");
+        c.Require(ids.Rank < Shape.MaxRank, $"ids may have at most {Shape.MaxRank - 1} axes");
+        c.Require(op.PaddingIndex >= -1 && op.PaddingIndex < c.Shape(0)[0], $"the padding row {op.PaddingIndex} must be one of the table's, or -1");
+        Span<int> axes = stackalloc int[Shape.MaxRank];
+        ids.CopyTo(axes);
+        axes[ids.Rank] = c.Shape(0)[1];
+        c.Output(new Shape(axes[..(ids.Rank + 1)]), type == DType.F64 ? DType.F64 : DType.F32);
+    }
+
+    /// <inheritdoc/>
+    public static Tensor Reference(in Embedding op, Tape t, ReadOnlySpan<Tensor> x) => t.Apply(op, x);
+
+    /// <inheritdoc/>
+    public static void Forward(in Embedding op, CpuCall c)
+    {
+        RowMoves.Check(Info.Name, c.Input(1), c.Input(0).Shape[0]);
+        RowMoves.Gather(c.Team, c.Input(0), c.Input(1), c.Output);
+    }
+
+    /// <inheritdoc/>
+    public static Saves Saves(in Embedding op, Needs needs) => Runtime.Saves.Nothing.Input(1);
+
+    /// <inheritdoc/>
+    public static void Backward(in Embedding op, BackwardCall c)
+    {
+        Tensor dw = c.Target(0, out bool accumulate);
+        if (!accumulate)
+        {
+            dw.Clear();
+        }
+
+        if (c.OnCpu)
+        {
+            RowMoves.ScatterAdd(c.Team, c.OutputGradient, c.Input(1), dw, op.PaddingIndex);
+        }
+    }
+}
+
+/// <summary>Rows by index on a tape.</summary>
+public static class EmbeddingExtensions
+{
+    extension(Tape t)
+    {
+        /// <summary>Rows of a table by id; see <see cref="Runtime.Embedding"/>.</summary>
+        public Tensor Embedding(Tensor table, Tensor ids, int paddingIndex = -1) => t.Apply(new Embedding(paddingIndex), table, ids);
+
+        /// <summary>Rows of x (N, C) by index: the same op under the name used where x is no table of words.</summary>
+        public Tensor GatherRows(Tensor x, Tensor indices) => t.Apply(new Embedding(-1), x, indices);
+    }
+}
