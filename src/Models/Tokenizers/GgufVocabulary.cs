@@ -1,6 +1,6 @@
 namespace Graft.Models.Tokenizers;
 
-/// <summary>The vocabulary of a GGUF file as its metadata gives it (`tokenizer.ggml.*`); `GgufTokenizer` builds a tokenizer from it.</summary>
+/// <summary>The vocabulary of a GGUF file as its metadata gives it (`tokenizer.ggml.*`); <see cref="GgufTokenizer"/> builds a tokenizer from it.</summary>
 /// <param name="Model">`tokenizer.ggml.model`: "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE, merged by score).</param>
 /// <param name="Pre">`tokenizer.ggml.pre`: the name of the pre-tokenizer, null for the default.</param>
 /// <param name="Tokens">`tokenizer.ggml.tokens`, by id.</param>

@@ -29,9 +29,9 @@ public sealed record TokenizerConfig(string? BosToken, string? EosToken, string?
     {
         return TokenizerReader.Guard(name, () =>
         {
-            using JsonDocument document = JsonDocument.Parse(json, TokenizerReader.Options);
+            using JsonDocument document = TokenizerReader.Open(json, name);
             TokenizerField root = new(document.RootElement, name, string.Empty);
-            root.Object();
+            root.Entries();
             TokenizerField length = root.Find("model_max_length");
             int? longest = length.Kind == JsonValueKind.Number && length.Number() is >= 1 and <= int.MaxValue ? (int)length.Number() : null;
             return new TokenizerConfig(

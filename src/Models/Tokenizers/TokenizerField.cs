@@ -51,8 +51,30 @@ internal readonly struct TokenizerField
         return field.IsNull ? throw field.Error("the field is missing") : field;
     }
 
-    public IEnumerable<JsonProperty> Object() =>
-        _value.ValueKind == JsonValueKind.Object ? _value.EnumerateObject() : throw Error($"an object is needed, not {Shown()}");
+    /// <summary>The names and values of an object, in the order of the file.</summary>
+    public List<(string Name, JsonElement Value)> Entries()
+    {
+        if (_value.ValueKind != JsonValueKind.Object)
+        {
+            throw Error($"an object is needed, not {Shown()}");
+        }
+
+        List<(string, JsonElement)> entries = [];
+        try
+        {
+            foreach (JsonProperty property in _value.EnumerateObject())
+            {
+                entries.Add((property.Name, property.Value));
+            }
+        }
+        catch (InvalidOperationException)
+        {
+            // An escape of half a surrogate pair.
+            throw Error("a name is no valid text");
+        }
+
+        return entries;
+    }
 
     public List<TokenizerField> Items()
     {

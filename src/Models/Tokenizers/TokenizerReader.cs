@@ -8,7 +8,12 @@ internal static class TokenizerReader
 {
     private const int LargestFile = 256 << 20;
 
-    public static JsonDocumentOptions Options { get; } = new() { MaxDepth = 64 };
+    private static readonly JsonDocumentOptions s_options = new() { MaxDepth = 64 };
+
+    /// <summary>Parses a file that must be UTF-8, with a bound on its depth.</summary>
+    public static JsonDocument Open(ReadOnlyMemory<byte> json, string name) => System.Text.Unicode.Utf8.IsValid(json.Span)
+        ? JsonDocument.Parse(json, s_options)
+        : throw new CheckpointException($"{name}: not a valid JSON file: it is not UTF-8");
 
     public static Tokenizer Load(string path)
     {
@@ -30,7 +35,7 @@ internal static class TokenizerReader
         byte[] bytes = json.ToArray();
         return Guard(name, () =>
         {
-            using JsonDocument document = JsonDocument.Parse(bytes, Options);
+            using JsonDocument document = Open(bytes, name);
             return Build(new TokenizerField(document.RootElement, name, string.Empty), config);
         });
     }

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Graft.Runtime;
 
 namespace Graft.Models.Tokenizers;
@@ -28,22 +27,23 @@ internal sealed class SplitPattern
     /// <summary>Reads `{"String": ".."}`, `{"Regex": ".."}`.</summary>
     public static SplitPattern Read(TokenizerField field)
     {
-        foreach (JsonProperty property in field.Object())
+        TokenizerField literal = field.Find("String");
+        if (!literal.IsNull)
         {
-            TokenizerField value = field.Get(property.Name);
+            return OfLiteral(literal.Text());
+        }
+
+        TokenizerField regex = field.Find("Regex");
+        if (!regex.IsNull)
+        {
+            string pattern = regex.Text();
             try
             {
-                switch (property.Name)
-                {
-                    case "String":
-                        return OfLiteral(value.Text());
-                    case "Regex":
-                        return OfRegex(value.Text());
-                }
+                return OfRegex(pattern);
             }
-            catch (CheckpointException e) when (!e.Message.Contains(field.Path, StringComparison.Ordinal))
+            catch (CheckpointException e)
             {
-                throw value.Error(e.Message);
+                throw regex.Error(e.Message);
             }
         }
 

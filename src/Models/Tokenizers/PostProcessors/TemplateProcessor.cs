@@ -1,5 +1,3 @@
-using System.Text.Json;
-
 namespace Graft.Models.Tokenizers;
 
 /// <summary>Special tokens around one or two sequences, as a template has them.</summary>
@@ -36,9 +34,9 @@ internal sealed class TemplateProcessor : PostProcessor
     {
         Dictionary<string, (List<int>, List<string>)> tokens = new(StringComparer.Ordinal);
         TokenizerField special = field.Get("special_tokens");
-        foreach (JsonProperty property in special.Object())
+        foreach ((string name, _) in special.Entries())
         {
-            TokenizerField token = special.Get(property.Name);
+            TokenizerField token = special.Get(name);
             List<int> ids = [.. token.Get("ids").Items().Select(i => i.Integer())];
             List<string> texts = [.. token.Get("tokens").Items().Select(t => t.Text())];
             if (ids.Count != texts.Count)
@@ -46,7 +44,7 @@ internal sealed class TemplateProcessor : PostProcessor
                 throw token.Error($"{ids.Count} ids but {texts.Count} tokens");
             }
 
-            tokens[property.Name] = (ids, texts);
+            tokens[name] = (ids, texts);
         }
 
         return new TemplateProcessor(Pieces(field.Get("single"), 1, tokens), Pieces(field.Get("pair"), 2, tokens));

@@ -36,21 +36,11 @@ internal sealed class Vocabulary
     {
         Dictionary<string, int> ids = new(StringComparer.Ordinal);
         int largest = -1;
-        foreach (JsonProperty property in field.Object())
+        foreach ((string token, JsonElement value) in field.Entries())
         {
-            string token;
-            try
+            if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out int id) || id < 0 || id >= MostIds)
             {
-                token = property.Name;
-            }
-            catch (InvalidOperationException)
-            {
-                throw field.Error("a token is no valid text");
-            }
-
-            if (property.Value.ValueKind != JsonValueKind.Number || !property.Value.TryGetInt32(out int id) || id < 0 || id >= MostIds)
-            {
-                throw field.Error($"the id of '{token}' is {property.Value.GetRawText()}: a number from 0 to {MostIds - 1} is needed");
+                throw field.Error($"the id of '{token}' is {value.GetRawText()}: a number from 0 to {MostIds - 1} is needed");
             }
 
             ids[token] = id;
