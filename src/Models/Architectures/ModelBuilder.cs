@@ -1,0 +1,201 @@
+using Graft.Models.Checkpoints;
+using Graft.Models.Layers;
+using Graft.Runtime;
+
+namespace Graft.Models.Architectures;
+
+/// <summary>Makes a model's modules by the checkpoint's names, and then loads, or draws, all their parameters at once: every tensor is used exactly once, all mismatches are reported together.</summary>
+public sealed class ModelBuilder
+{
+    // Buffers that older files carry besides the weights: causal masks and rotary tables, all of them computed here.
+    private static readonly string[] s_buffers = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
+
+    private readonly Arena _weights;
+    private readonly DType _type;
+    private readonly List<Parameter> _parameters = [];
+    private readonly List<Linear> _linears = [];
+    private readonly List<Embedding> _embeddings = [];
+    private readonly Dictionary<Parameter, float> _constants = [];
+
+    /// <summary>A builder that puts parameters into an arena.</summary>
+    /// <param name="weights">A persistent arena; on the meta device nothing is read.</param>
+    /// <param name="type">F32 or BF16, for matrices; vectors are F32.</param>
+    public ModelBuilder(Arena weights, DType type)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        if (type is not (DType.F32 or DType.BF16))
+        {
+            throw new DTypeException($"Weights are held as f32 or bf16, not as {type.Name()}.");
+        }
+
+        _weights = weights;
+        _type = type;
+    }
+
+    /// <summary>All parameters made, in order.</summary>
+    public IReadOnlyList<Parameter> Parameters => _parameters;
+
+    /// <summary>All linear layers made, in order.</summary>
+    public IReadOnlyList<Linear> Linears => _linears;
+
+    /// <summary>All tables made, in order.</summary>
+    public IReadOnlyList<Embedding> Embeddings => _embeddings;
+
+    /// <summary>A linear layer with parameters `name.weight` and perhaps `name.bias`.</summary>
+    /// <param name="name">The module's path.</param>
+    /// <param name="inputs">Input width.</param>
+    /// <param name="outputs">Output width.</param>
+    /// <param name="bias">Whether it has one.</param>
+    /// <param name="transposed">True where the file stores (in, out).</param>
+    public Linear Linear(string name, int inputs, int outputs, bool bias = false, bool transposed = false)
+    {
+        Parameter weight = Add(name + ".weight", transposed ? new Shape(inputs, outputs) : new Shape(outputs, inputs), _type);
+        Linear linear = new(name, new DenseWeight(weight, transposed), bias ? Vector(name + ".bias", outputs, 0) : null);
+        _linears.Add(linear);
+        return linear;
+    }
+
+    /// <summary>A linear layer on the weight of a table: a tied head.</summary>
+    public Linear Tied(string name, Embedding table)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        Linear linear = new(name, new DenseWeight(table.Weight));
+        _linears.Add(linear);
+        return linear;
+    }
+
+    /// <summary>A table (count, width) with the parameter `name.weight`.</summary>
+    public Embedding Embedding(string name, int count, int width)
+    {
+        Embedding table = new(name, Add(name + ".weight", new Shape(count, width), _type));
+        _embeddings.Add(table);
+        return table;
+    }
+
+    /// <summary>A vector of F32: a norm's weight, a bias.</summary>
+    /// <param name="name">The whole name.</param>
+    /// <param name="width">Its length.</param>
+    /// <param name="initial">Its elements where nothing is loaded.</param>
+    public Parameter Vector(string name, int width, float initial)
+    {
+        Parameter vector = Add(name, new Shape(width), DType.F32);
+        _constants.Add(vector, initial);
+        return vector;
+    }
+
+    /// <summary>Reads all parameters; converts to the chosen dtype.</summary>
+    /// <param name="checkpoint">Where from.</param>
+    /// <param name="prefix">May be missing from the file's names: files of the bare model lack `model.` or `transformer.`.</param>
+    /// <param name="tied">Names that may stand in the file although another parameter is used in their place.</param>
+    /// <exception cref="CheckpointException">Names all tensors that are missing, surplus or of another shape.</exception>
+    public void Load(ICheckpoint checkpoint, string prefix, params ReadOnlySpan<string> tied)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        ArgumentNullException.ThrowIfNull(prefix);
+        List<string> problems = [];
+        HashSet<string> used = [];
+        string[] names = new string[_parameters.Count];
+        for (int i = 0; i < names.Length; i++)
+        {
+            Parameter parameter = _parameters[i];
+            names[i] = NameIn(checkpoint, parameter.Name, prefix);
+            if (!checkpoint.Tensors.TryGetValue(names[i], out TensorEntry? entry))
+            {
+                problems.Add($"'{parameter.Name}' {parameter.Shape} is missing");
+            }
+            else if (entry.Shape != parameter.Shape)
+            {
+                problems.Add($"'{names[i]}' has the shape {entry.Shape}, the configuration asks for {parameter.Shape}");
+            }
+
+            _ = used.Add(names[i]);
+        }
+
+        foreach (string name in tied)
+        {
+            _ = used.Add(name);
+        }
+
+        foreach (string name in checkpoint.Tensors.Keys)
+        {
+            if (!used.Contains(name) && !s_buffers.Any(b => name.EndsWith(b, StringComparison.Ordinal)))
+            {
+                problems.Add($"'{name}' is not part of this model");
+            }
+        }
+
+        if (problems.Count > 0)
+        {
+            string rest = problems.Count > 20 ? $"; and {problems.Count - 20} more" : "";
+            throw new CheckpointException($"{checkpoint.Path}: {problems.Count} tensors do not fit the configuration: {string.Join("; ", problems.Take(20))}{rest}.");
+        }
+
+        if (_weights.Device.Kind == DeviceKind.Cpu)
+        {
+            _ = Parallel.For(0, names.Length, i => Read(checkpoint, names[i], _parameters[i].Value));
+        }
+    }
+
+    /// <summary>Draws all parameters: matrices from N(0, range²), norms and biases as given. Each takes the stream of its own name.</summary>
+    public void Draw(Rng random, float range)
+    {
+        if (_weights.Device.Kind != DeviceKind.Cpu)
+        {
+            return;
+        }
+
+        foreach (Parameter parameter in _parameters)
+        {
+            if (_constants.TryGetValue(parameter, out float constant))
+            {
+                parameter.Value.AsSpan<float>().Fill(constant);
+                continue;
+            }
+
+            Rng stream = random.Stream(parameter.Name);
+            if (parameter.Value.DType == DType.F32)
+            {
+                stream.FillNormal(0, parameter.Value.AsSpan<float>(), 0, range);
+                continue;
+            }
+
+            Span<BFloat16> values = parameter.Value.AsSpan<BFloat16>();
+            float[] piece = new float[4096];
+            for (int at = 0; at < values.Length; at += piece.Length)
+            {
+                int count = Math.Min(piece.Length, values.Length - at);
+                stream.FillNormal(at, piece.AsSpan(0, count), 0, range);
+                for (int i = 0; i < count; i++)
+                {
+                    values[at + i] = (BFloat16)piece[i];
+                }
+            }
+        }
+    }
+
+    private Parameter Add(string name, Shape shape, DType type)
+    {
+        Parameter parameter = new(name, _weights.Allocate(shape, type, MemoryCategory.Weights, name));
+        _parameters.Add(parameter);
+        return parameter;
+    }
+
+    private static string NameIn(ICheckpoint checkpoint, string name, string prefix)
+    {
+        return !checkpoint.Tensors.ContainsKey(name) && name.StartsWith(prefix, StringComparison.Ordinal) && checkpoint.Tensors.ContainsKey(name[prefix.Length..])
+            ? name[prefix.Length..]
+            : name;
+    }
+
+    private static void Read(ICheckpoint checkpoint, string name, Tensor value)
+    {
+        if (value.DType == DType.F32)
+        {
+            checkpoint.Read(name, value.AsSpan<float>());
+        }
+        else
+        {
+            checkpoint.Read(name, value.AsSpan<BFloat16>());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+using Graft.Runtime;
+using Graft.Runtime.Ops;
+
+namespace Graft.Models.Layers;
+
+/// <summary>A low-rank term that a linear layer can add without another pass over its output: y += scale · u · Bᵀ.</summary>
+/// <param name="U">(..., R) F32.</param>
+/// <param name="B">(out, R) F32.</param>
+/// <param name="Scale">Applied to the product.</param>
+public readonly record struct LowRankBranch(Tensor U, Tensor B, float Scale);
+
+/// <summary>The weight of a linear layer: dense here, quantised or masked elsewhere. Shapes are those of the maths: (out, in), however it is stored.</summary>
+public interface IWeight
+{
+    /// <summary>Input width.</summary>
+    int In { get; }
+
+    /// <summary>Output width.</summary>
+    int Out { get; }
+
+    /// <summary>The parameter behind it; null where the stored form is not a float tensor.</summary>
+    Parameter? Parameter { get; }
+
+    /// <summary>x·Wᵀ (+ bias) (+ branch): x (..., in) F32 to (..., out) F32.</summary>
+    Tensor Forward(Tape t, Tensor x, Tensor? bias, LowRankBranch? branch);
+
+    /// <summary>The weight as (out, in) F32 in the tape's arena; with its gradient where it is trainable.</summary>
+    Tensor Dense(Tape t);
+
+    /// <summary>Overwrites the weight by (out, in) F32 values, rounding once.</summary>
+    void Store(ReadOnlySpan<float> values);
+}
+
+/// <summary>A weight stored as F32 or BF16, as (out, in) or, like GPT-2's, as (in, out).</summary>
+public sealed class DenseWeight : IWeight
+{
+    private readonly bool _transposed;
+
+    /// <summary>A weight on a parameter of two axes.</summary>
+    /// <param name="parameter">(out, in), or (in, out) where <paramref name="transposed"/>.</param>
+    /// <param name="transposed">True for GPT-2's layout.</param>
+    public DenseWeight(Parameter parameter, bool transposed = false)
+    {
+        ArgumentNullException.ThrowIfNull(parameter);
+        Parameter = parameter;
+        _transposed = transposed;
+    }
+
+    /// <inheritdoc/>
+    public Parameter Parameter { get; }
+
+    /// <inheritdoc/>
+    public int In => Parameter.Shape[_transposed ? 0 : 1];
+
+    /// <inheritdoc/>
+    public int Out => Parameter.Shape[_transposed ? 1 : 0];
+
+    Parameter? IWeight.Parameter => Parameter;
+
+    /// <inheritdoc/>
+    public Tensor Forward(Tape t, Tensor x, Tensor? bias, LowRankBranch? branch)
+    {
+        ArgumentNullException.ThrowIfNull(t);
+        return branch is { } b
+            ? t.Linear(x, Parameter.Value, bias, b.U, b.B, b.Scale, _transposed)
+            : t.Linear(x, Parameter.Value, bias, _transposed);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Dense(Tape t)
+    {
+        ArgumentNullException.ThrowIfNull(t);
+        Tensor wide = t.Cast(Parameter.Value, DType.F32);
+        return _transposed ? t.Transpose(wide, 0, 1) : wide;
+    }
+
+    /// <inheritdoc/>
+    public void Store(ReadOnlySpan<float> values)
+    {
+        Tensor value = Parameter.Value;
+        if (value.Shape.Count != values.Length)
+        {
+            throw new ShapeException($"{Parameter}: {values.Length} values cannot be stored in it.");
+        }
+
+        if (value.Device.Kind == DeviceKind.Meta)
+        {
+            return;
+        }
+
+        int rows = Out;
+        int columns = In;
+        for (int i = 0; i < rows; i++)
+        {
+            for (int j = 0; j < columns; j++)
+            {
+                long at = _transposed ? ((long)j * rows) + i : ((long)i * columns) + j;
+                float v = values[(int)(((long)i * columns) + j)];
+                if (value.DType == DType.F32)
+                {
+                    value.AsSpan<float>()[(int)at] = v;
+                }
+                else
+                {
+                    value.AsSpan<BFloat16>()[(int)at] = (BFloat16)v;
+                }
+            }
+        }
+    }
+}
