@@ -92,48 +92,14 @@ public sealed class ModelBuilder
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         ArgumentNullException.ThrowIfNull(prefix);
-        List<string> problems = [];
-        HashSet<string> used = [];
-        string[] names = new string[_parameters.Count];
-        for (int i = 0; i < names.Length; i++)
-        {
-            Parameter parameter = _parameters[i];
-            names[i] = NameIn(checkpoint, parameter.Name, prefix);
-            if (!checkpoint.Tensors.TryGetValue(names[i], out TensorEntry? entry))
-            {
-                problems.Add($"'{parameter.Name}' {parameter.Shape} is missing");
-            }
-            else if (entry.Shape != parameter.Shape)
-            {
-                problems.Add($"'{names[i]}' has the shape {entry.Shape}, the configuration asks for {parameter.Shape}");
-            }
-
-            _ = used.Add(names[i]);
-        }
-
-        foreach (string name in tied)
-        {
-            _ = used.Add(name);
-        }
-
-        foreach (string name in checkpoint.Tensors.Keys)
-        {
-            if (!used.Contains(name) && !s_buffers.Any(b => name.EndsWith(b, StringComparison.Ordinal)))
-            {
-                problems.Add($"'{name}' is not part of this model");
-            }
-        }
-
-        if (problems.Count > 0)
-        {
-            string rest = problems.Count > 20 ? $"; and {problems.Count - 20} more" : "";
-            throw new CheckpointException($"{checkpoint.Path}: {problems.Count} tensors do not fit the configuration: {string.Join("; ", problems.Take(20))}{rest}.");
-        }
-
-        if (_weights.Device.Kind == DeviceKind.Cpu)
-        {
-            _ = Parallel.For(0, names.Length, i => Read(checkpoint, names[i], _parameters[i].Value));
-        }
+        string[] mayBeLeft = tied.ToArray();
+        WeightLoader.Load(
+            checkpoint,
+            _parameters,
+            name => mayBeLeft.Contains(name) || s_buffers.Any(b => name.EndsWith(b, StringComparison.Ordinal)),
+            name => !checkpoint.Tensors.ContainsKey(name) && name.StartsWith(prefix, StringComparison.Ordinal) && checkpoint.Tensors.ContainsKey(name[prefix.Length..])
+                ? name[prefix.Length..]
+                : name);
     }
 
     /// <summary>Draws all parameters: matrices from N(0, range²), norms and biases as given. Each takes the stream of its own name.</summary>
@@ -178,24 +144,5 @@ public sealed class ModelBuilder
         Parameter parameter = new(name, _weights.Allocate(shape, type, MemoryCategory.Weights, name));
         _parameters.Add(parameter);
         return parameter;
-    }
-
-    private static string NameIn(ICheckpoint checkpoint, string name, string prefix)
-    {
-        return !checkpoint.Tensors.ContainsKey(name) && name.StartsWith(prefix, StringComparison.Ordinal) && checkpoint.Tensors.ContainsKey(name[prefix.Length..])
-            ? name[prefix.Length..]
-            : name;
-    }
-
-    private static void Read(ICheckpoint checkpoint, string name, Tensor value)
-    {
-        if (value.DType == DType.F32)
-        {
-            checkpoint.Read(name, value.AsSpan<float>());
-        }
-        else
-        {
-            checkpoint.Read(name, value.AsSpan<BFloat16>());
-        }
     }
 }

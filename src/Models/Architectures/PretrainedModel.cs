@@ -61,7 +61,7 @@ public sealed class PretrainedModel : IDisposable
             throw new CheckpointException($"{path}: there is no such folder or file. Give a Hugging Face folder (config.json, *.safetensors, tokenizer.json) or a .gguf file.");
         }
 
-        using ICheckpoint checkpoint = CheckpointReader.Open(path);
+        using ICheckpoint checkpoint = path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) ? GgufCheckpoint.Open(path) : CheckpointReader.Open(path);
         GgufCheckpoint? gguf = checkpoint as GgufCheckpoint;
         HuggingFaceConfig config = gguf is null ? HuggingFaceConfig.Load(path) : gguf.Config;
         Arena weights = new(device, "weights");
@@ -72,8 +72,8 @@ public sealed class PretrainedModel : IDisposable
             builder.Load(checkpoint, ArchitectureTable.Prefix(config.ModelType), ArchitectureTable.IsTied(model) ? ["lm_head.weight"] : []);
             return new PretrainedModel(model, weights, config, Directory.Exists(path) ? path : null)
             {
-                Tokenizer = !options.Tokenizer ? null : gguf is null ? FindTokenizer(path) : GgufTokenizer.Create(gguf.Vocabulary),
-                Generation = gguf is null ? GenerationConfig.LoadOrDefault(path) : GenerationConfig.From(config),
+                Tokenizer = !options.Tokenizer ? null : gguf is null ? FindTokenizer(path) : gguf.Vocabulary is { } v ? GgufTokenizer.Create(v) : null,
+                Generation = gguf is null ? GenerationConfig.Load(path) : GenerationConfig.Of(config),
                 ChatTemplate = gguf is null ? FindTemplate(path) : gguf.ChatTemplate,
             };
         }
@@ -115,18 +115,18 @@ public sealed class PretrainedModel : IDisposable
     public void Save(string folder, long maxShardBytes = 5L << 30)
     {
         ArgumentNullException.ThrowIfNull(folder);
-        AtomicDirectory.Write(folder, temporary =>
+        using AtomicDirectory directory = AtomicDirectory.Create(folder);
+        _ = SafeTensorsWriter.WriteSharded(directory.Temporary, [.. Model.Parameters.Select(p => TensorSource.OfTensor(p.Name, p.Value))], maxShardBytes);
+        File.WriteAllText(Path.Combine(directory.Temporary, HuggingFaceConfig.FileName), Config.Text);
+        foreach (string name in s_companions)
         {
-            SafeTensorsWriter.WriteFolder(temporary, [.. Model.Parameters.Select(p => TensorSource.Of(p.Name, p.Value))], maxShardBytes);
-            File.WriteAllText(Path.Combine(temporary, HuggingFaceConfig.FileName), Config.Text);
-            foreach (string name in s_companions)
+            if (_folder is not null && File.Exists(Path.Combine(_folder, name)))
             {
-                if (_folder is not null && File.Exists(Path.Combine(_folder, name)))
-                {
-                    File.Copy(Path.Combine(_folder, name), Path.Combine(temporary, name), overwrite: true);
-                }
+                File.Copy(Path.Combine(_folder, name), Path.Combine(directory.Temporary, name), overwrite: true);
             }
-        });
+        }
+
+        directory.Commit();
     }
 
     /// <summary>Gives the weights' memory back.</summary>

@@ -122,6 +122,13 @@ public sealed record GenerationConfig
         return Ids(new ConfigReader(model.RootElement, path), new GenerationConfig());
     }
 
+    /// <summary>The token ids of a model's configuration, all else by default.</summary>
+    public static GenerationConfig Of(HuggingFaceConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return Ids(new ConfigReader(config.Root, config.Path), new GenerationConfig());
+    }
+
     /// <summary>Reads the settings; unknown keys are added to <paramref name="warnings"/>.</summary>
     /// <exception cref="CheckpointException">A setting is wrong or not implemented; names file, key and value.</exception>
     public static GenerationConfig Parse(JsonElement root, string file, ICollection<string>? warnings = null)

@@ -59,6 +59,13 @@ public sealed record TensorSource(string Name, DType Type, Shape Shape, Action<S
         });
     }
 
+    /// <summary>A tensor in host memory, read when it is written.</summary>
+    public static TensorSource OfTensor(string name, Tensor tensor)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        return new(name, tensor.DType, tensor.Shape, stream => stream.Write(tensor.AsBytes()));
+    }
+
     /// <summary>A tensor copied from an open checkpoint, without conversion.</summary>
     /// <exception cref="CheckpointException">There is none of that name, or its type is not one that can be written.</exception>
     public static TensorSource From(ICheckpoint checkpoint, string name)

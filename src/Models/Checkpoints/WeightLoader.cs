@@ -11,31 +11,33 @@ public static class WeightLoader
     /// <param name="checkpoint">Where from.</param>
     /// <param name="parameters">What to fill; on the meta device only names and shapes are checked.</param>
     /// <param name="mayBeLeft">True for names of tensors that a model may ignore: a tied head, buffers of old files. Null for none.</param>
+    /// <param name="nameInFile">The file's name of a parameter, where it may be another; null where names are the same.</param>
     /// <exception cref="CheckpointException">Tensors are missing, left over, of other shapes, or not convertible; all are named together and nothing was written.</exception>
-    public static void Load(ICheckpoint checkpoint, IEnumerable<Parameter> parameters, Func<string, bool>? mayBeLeft = null)
+    public static void Load(
+        ICheckpoint checkpoint, IEnumerable<Parameter> parameters, Func<string, bool>? mayBeLeft = null, Func<string, string>? nameInFile = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         ArgumentNullException.ThrowIfNull(parameters);
-        Parameter[] all = [.. parameters];
+        (string Name, Parameter Parameter)[] all = [.. parameters.Select(p => (nameInFile?.Invoke(p.Name) ?? p.Name, p))];
         List<string> wrong = [];
         HashSet<string> used = new(StringComparer.Ordinal);
-        foreach (Parameter parameter in all)
+        foreach ((string name, Parameter parameter) in all)
         {
-            if (!used.Add(parameter.Name))
+            if (!used.Add(name))
             {
-                wrong.Add($"'{parameter.Name}' is asked for twice by the model");
+                wrong.Add($"'{name}' is asked for twice by the model");
             }
-            else if (!checkpoint.Tensors.TryGetValue(parameter.Name, out TensorEntry? entry))
+            else if (!checkpoint.Tensors.TryGetValue(name, out TensorEntry? entry))
             {
-                wrong.Add($"'{parameter.Name}' {parameter.Shape} is missing");
+                wrong.Add($"'{name}' {parameter.Shape} is missing");
             }
             else if (entry.Shape != parameter.Shape)
             {
-                wrong.Add($"'{parameter.Name}' has the shape {entry.Shape}, the model needs {parameter.Shape}");
+                wrong.Add($"'{name}' has the shape {entry.Shape}, the model needs {parameter.Shape}");
             }
             else if (!GgmlBlocks.TryGetLayout(entry.TypeName, out _, out _))
             {
-                wrong.Add($"'{parameter.Name}' holds {entry.TypeName}, which cannot be converted");
+                wrong.Add($"'{name}' holds {entry.TypeName}, which cannot be converted");
             }
         }
 
@@ -47,10 +49,8 @@ public static class WeightLoader
             throw new CheckpointException($"{checkpoint.Path}: does not fit the model: {MessageList.Join(wrong)}.");
         }
 
-        foreach (Parameter parameter in all)
-        {
-            checkpoint.Read(parameter.Name, parameter.Value);
-        }
+        // Tensors are independent of each other; dequantising is most of the work.
+        _ = Parallel.ForEach(all, pair => checkpoint.Read(pair.Name, pair.Parameter.Value));
     }
 
     /// <summary>Fills a tensor of the same shape: F32, BF16 and F16 by conversion, other types from their own. Does nothing on the meta device.</summary>

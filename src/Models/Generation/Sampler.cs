@@ -18,20 +18,20 @@ public sealed class Sampler
     {
         ArgumentNullException.ThrowIfNull(config);
         _draws = config.DoSample;
-        Add(config.RepetitionPenalty is not 1, () => new RepetitionPenalty(config.RepetitionPenalty));
+        Add(config.RepetitionPenalty is not 1, () => new RepetitionPenalty((float)config.RepetitionPenalty));
         Add(config.NoRepeatNgramSize > 0, () => new NoRepeatNGram(config.NoRepeatNgramSize));
         Add(config.MinLength > 0, () => new MinLength(config.MinLength, ends));
         Add(config.MinNewTokens > 0, () => new MinLength(promptLength + config.MinNewTokens, ends));
         Add(config.SuppressTokens.Count > 0, () => new SuppressTokens(config.SuppressTokens));
         if (_draws)
         {
-            Add(config.Temperature is not 1, () => new Temperature(config.Temperature));
+            Add(config.Temperature is not 1, () => new Temperature((float)config.Temperature));
             Add(config.TopK > 0, () => new TopK(config.TopK));
-            Add(config.TopP < 1, () => new TopP(config.TopP));
-            Add(config.MinP > 0, () => new MinP(config.MinP));
-            Add(config.TypicalP < 1, () => new TypicalP(config.TypicalP));
-            Add(config.EpsilonCutoff > 0, () => new Cutoff(config.EpsilonCutoff));
-            Add(config.EtaCutoff > 0, () => new Cutoff(config.EtaCutoff, byEntropy: true));
+            Add(config.TopP < 1, () => new TopP((float)config.TopP));
+            Add(config.MinP > 0, () => new MinP((float)config.MinP));
+            Add(config.TypicalP < 1, () => new TypicalP((float)config.TypicalP));
+            Add(config.EpsilonCutoff > 0, () => new Cutoff((float)config.EpsilonCutoff));
+            Add(config.EtaCutoff > 0, () => new Cutoff((float)config.EtaCutoff, byEntropy: true));
         }
     }
 

@@ -17,7 +17,7 @@ internal sealed class StopText(Tokenizer tokenizer, IReadOnlyList<string> stops)
     public string Whole => _whole.ToString();
 
     /// <summary>One more token; the text that became certain.</summary>
-    public string Add(int id) => Stopped ? "" : Take(_stream.Step(id) ?? "");
+    public string Add(int id) => Stopped ? "" : Take(_stream.Add(id) ?? "");
 
     /// <summary>No more tokens: what was held back, and characters that never became complete.</summary>
     public string Finish()

@@ -62,7 +62,7 @@ public sealed class DenseWeight : IWeight
     {
         ArgumentNullException.ThrowIfNull(t);
         return branch is { } b
-            ? t.Linear(x, Parameter.Value, bias, b.U, b.B, b.Scale, _transposed)
+            ? t.LinearWithBranch(x, Parameter.Value, bias, b.U, b.B, b.Scale, _transposed)
             : t.Linear(x, Parameter.Value, bias, _transposed);
     }
 
@@ -71,7 +71,7 @@ public sealed class DenseWeight : IWeight
     {
         ArgumentNullException.ThrowIfNull(t);
         Tensor wide = t.Cast(Parameter.Value, DType.F32);
-        return _transposed ? t.Transpose(wide, 0, 1) : wide;
+        return _transposed ? t.Permute(wide, 1, 0) : wide;
     }
 
     /// <inheritdoc/>

@@ -66,6 +66,9 @@ public sealed class Tensor
         return AsSpan<T>();
     }
 
+    /// <summary>The bytes of the elements, read only, whatever their type; throws as <see cref="AsSpan{T}"/> does.</summary>
+    public unsafe ReadOnlySpan<byte> AsBytes() => new(RawPointer(), checked((int)Spec.Bytes));
+
     /// <summary>A managed copy of the elements; throws as <see cref="AsSpan{T}"/> does.</summary>
     public T[] ToArray<T>()
         where T : unmanaged
