@@ -1,6 +1,5 @@
 using Graft.Models.Layers;
 using Graft.Runtime;
-using Graft.Runtime.Ops;
 
 namespace Graft.Models.Adapters;
 

@@ -1,14 +1,11 @@
 using Graft.Models.Layers;
 using Graft.Runtime;
-using Graft.Runtime.Ops;
 
 namespace Graft.Models.Architectures;
 
 /// <summary>GPT-2: learned positions, layer norms, fused q, k, v, weights stored as (in, out), a tied head. Radford et al. 2019.</summary>
 public sealed class Gpt2 : ILanguageModel
 {
-    private static readonly int[] s_noWindow = [0];
-
     private readonly Embedding _wte;
     private readonly Embedding _wpe;
     private readonly Block[] _h;
@@ -85,7 +82,7 @@ public sealed class Gpt2 : ILanguageModel
     public Tensor Transform(ForwardContext c, Tensor x)
     {
         ArgumentNullException.ThrowIfNull(c);
-        c.Prepare(s_noWindow);
+        c.Prepare();
         foreach (Block layer in _h)
         {
             x = c.Tape.Site(layer.Name, c.RunLayer(layer.Name, x, layer.Forward));
@@ -140,14 +137,9 @@ public sealed class Gpt2 : ILanguageModel
 
         private Tensor Attention(ForwardContext c, Tensor x)
         {
-            Tape t = c.Tape;
             int heads = _config.NumAttentionHeads;
-            int size = _config.HiddenSize / heads;
-            Tensor[] qkv = t.Split(_attn.Forward(c, x), -1, 3); // each (B, T, C)
-            Shape shape = new(x.Shape[0], x.Shape[1], heads, size);
-            float scale = _config.ScaleAttentionWeights ? 1 / MathF.Sqrt(size) : 1;
-            Tensor y = c.Attend(t.View(qkv[0], shape), t.View(qkv[1], shape), t.View(qkv[2], shape), _layer, 0, scale);
-            return _attnProj.Forward(c, t.View(y, x.Shape));
+            float scale = _config.ScaleAttentionWeights ? 1 / MathF.Sqrt(_config.HiddenSize / heads) : 1;
+            return _attnProj.Forward(c, c.Attend(_attn.Forward(c, x), heads, _layer, scale));
         }
     }
 }

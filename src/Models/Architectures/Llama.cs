@@ -1,6 +1,5 @@
 using Graft.Models.Layers;
 using Graft.Runtime;
-using Graft.Runtime.Ops;
 
 namespace Graft.Models.Architectures;
 
@@ -11,7 +10,6 @@ public sealed class Llama : ILanguageModel
     private readonly Embedding _embedTokens;
     private readonly Block[] _layers;
     private readonly Parameter _norm;
-    private readonly int[] _windows;
 
     /// <summary>A model whose parameters are still to be loaded or drawn by the builder.</summary>
     public Llama(LlamaConfig config, ModelBuilder builder)
@@ -21,11 +19,10 @@ public sealed class Llama : ILanguageModel
         Config = config;
         RotaryTable rotary = new(config.HeadDim, config.Rope.Theta, Scaling(config.Rope));
         _embedTokens = builder.Embedding("model.embed_tokens", config.VocabSize, config.HiddenSize);
-        _windows = [.. config.SlidingWindows.Select(w => w ?? 0)];
         _layers = new Block[config.NumHiddenLayers];
         for (int i = 0; i < _layers.Length; i++)
         {
-            _layers[i] = new Block(config, builder, rotary, i, _windows[i]);
+            _layers[i] = new Block(config, builder, rotary, i);
         }
 
         _norm = builder.Vector("model.norm.weight", config.HiddenSize, 1);
@@ -79,7 +76,7 @@ public sealed class Llama : ILanguageModel
     public Tensor Transform(ForwardContext c, Tensor x)
     {
         ArgumentNullException.ThrowIfNull(c);
-        c.Prepare(_windows);
+        c.Prepare();
         foreach (Block layer in _layers)
         {
             x = c.Tape.Site(layer.Name, c.RunLayer(layer.Name, x, layer.Forward));
@@ -103,12 +100,12 @@ public sealed class Llama : ILanguageModel
         private readonly Mlp _mlp;
         private readonly float _epsilon;
 
-        public Block(LlamaConfig config, ModelBuilder builder, RotaryTable rotary, int layer, int window)
+        public Block(LlamaConfig config, ModelBuilder builder, RotaryTable rotary, int layer)
         {
             Name = $"model.layers.{layer}";
             _epsilon = config.RmsNormEps;
             _inputLayernorm = builder.Vector(Name + ".input_layernorm.weight", config.HiddenSize, 1);
-            _selfAttn = new Attention(config, builder, rotary, Name + ".self_attn", layer, window);
+            _selfAttn = new Attention(config, builder, rotary, Name + ".self_attn", layer);
             _postAttentionLayernorm = builder.Vector(Name + ".post_attention_layernorm.weight", config.HiddenSize, 1);
             _mlp = new Mlp(config, builder, Name + ".mlp");
         }
@@ -136,12 +133,12 @@ public sealed class Llama : ILanguageModel
         private readonly int _layer;
         private readonly int _window;
 
-        public Attention(LlamaConfig config, ModelBuilder builder, RotaryTable rotary, string name, int layer, int window)
+        public Attention(LlamaConfig config, ModelBuilder builder, RotaryTable rotary, string name, int layer)
         {
             _config = config;
             _rotary = rotary;
             _layer = layer;
-            _window = window;
+            _window = config.SlidingWindows[layer] ?? 0;
             int d = config.HeadDim;
             _qProj = builder.Linear(name + ".q_proj", config.HiddenSize, config.NumAttentionHeads * d, config.QkvBias);
             _kProj = builder.Linear(name + ".k_proj", config.HiddenSize, config.NumKeyValueHeads * d, config.QkvBias);

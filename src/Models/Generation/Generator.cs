@@ -5,7 +5,6 @@ using Graft.Models.Checkpoints;
 using Graft.Models.Layers;
 using Graft.Models.Tokenizers;
 using Graft.Runtime;
-using Graft.Runtime.Ops;
 
 namespace Graft.Models.Generation;
 

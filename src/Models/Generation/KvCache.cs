@@ -24,7 +24,7 @@ public sealed class KvCache
         Shape shape = new(rows, capacity, heads, headSize);
         for (int i = 0; i < layers; i++)
         {
-            // Zeros, not undefined: what lies beyond the ranges is multiplied by nothing, but must not be NaN to a kernel that reads whole tiles.
+            // Zeros, not undefined: nothing beyond the filled keys counts, but a kernel may read whole tiles.
             _keys[i] = arena.Zeros(shape, DType.F32, MemoryCategory.Workspace, $"cache.{i}.k");
             _values[i] = arena.Zeros(shape, DType.F32, MemoryCategory.Workspace, $"cache.{i}.v");
         }
@@ -35,9 +35,8 @@ public sealed class KvCache
 
     /// <summary>Writes the keys and values of new tokens behind the past ones; the layer's whole keys and values (B, capacity, K, D).</summary>
     /// <exception cref="ShapeException">The cache is full, or the tensors are of another shape.</exception>
-    public (Tensor Keys, Tensor Values) Append(Tape t, int layer, Tensor k, Tensor v, int past)
+    public (Tensor Keys, Tensor Values) Append(int layer, Tensor k, Tensor v, int past)
     {
-        ArgumentNullException.ThrowIfNull(t);
         ArgumentNullException.ThrowIfNull(k);
         ArgumentNullException.ThrowIfNull(v);
         if (past + k.Shape[1] > Capacity)

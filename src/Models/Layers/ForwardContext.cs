@@ -1,7 +1,6 @@
 using Graft.Models.Adapters;
 using Graft.Models.Generation;
 using Graft.Runtime;
-using Graft.Runtime.Ops;
 
 namespace Graft.Models.Layers;
 
@@ -88,12 +87,8 @@ public sealed class ForwardContext
     /// <summary>Position of each token, (B, T) I32.</summary>
     public Tensor Positions => Shared(-1, Layout.FillPositions, new Shape(Layout.Rows, Layout.Length));
 
-    /// <summary>Which keys each token sees, [start, end), as (B, T, 2) I32; null where plain causality (and the window) says all.</summary>
-    /// <param name="window">The sliding window; 0 for none.</param>
-    public Tensor? Ranges(int window)
-    {
-        return Layout.IsPlain && Cache is null ? null : Shared(window, values => Layout.FillRanges(values, window), new Shape(Layout.Rows, Layout.Length, 2));
-    }
+    /// <summary>Which keys each token sees, [start, end), as (B, T, 2) I32; null where causality alone says it.</summary>
+    public Tensor? Ranges => Layout.IsPlain ? null : Shared(0, Layout.FillRanges, new Shape(Layout.Rows, Layout.Length, 2));
 
     /// <summary>Dropout in training, nothing otherwise.</summary>
     /// <param name="x">Any shape.</param>
@@ -105,14 +100,10 @@ public sealed class ForwardContext
     }
 
     /// <summary>Makes positions and ranges before the first layer, so that they outlive the layers' scopes.</summary>
-    /// <param name="windows">The window of each layer, 0 for none.</param>
-    public void Prepare(ReadOnlySpan<int> windows)
+    public void Prepare()
     {
         _ = Positions;
-        foreach (int window in windows)
-        {
-            _ = Ranges(window);
-        }
+        _ = Ranges;
     }
 
     /// <summary>Runs a layer in a scope of its own, or as a region to be run again in backward: only its result, and what backward reads, outlives it.</summary>
@@ -137,16 +128,39 @@ public sealed class ForwardContext
     /// <param name="scale">Of the scores.</param>
     public Tensor Attend(Tensor q, Tensor k, Tensor v, int layer, int window, float scale)
     {
+        int heads = q.Shape[2];
+        int keyHeads = k.Shape[2];
         if (Cache is not null)
         {
-            (k, v) = Cache.Append(Tape, layer, k, v, Layout.Past);
+            (k, v) = Cache.Append(layer, k, v, Layout.Past);
         }
 
-        // Ranges hold causality, window and documents together; without them the kernel's own causality does.
-        return Ranges(window) is { } ranges
-            ? Tape.ScaledDotProductAttention(q, k, v, ranges, scale)
-            : Tape.ScaledDotProductAttention(q, k, v, scale, causal: true, window);
+        return Tape.ScaledDotProductAttention(q, k, v, heads, keyHeads, Attention(window, scale));
     }
+
+    /// <summary>The same from one packed tensor (B, T, 3·C), queries first; the result is (B, T, C). Without a cache the three are never copied apart.</summary>
+    public Tensor Attend(Tensor qkv, int heads, int layer, float scale)
+    {
+        ArgumentNullException.ThrowIfNull(qkv);
+        if (Cache is null)
+        {
+            return Tape.PackedAttention(qkv, heads, heads, Attention(0, scale));
+        }
+
+        int width = qkv.Shape.Last / 3;
+        Shape split = new(qkv.Shape[0], qkv.Shape[1], heads, width / heads);
+        Tensor[] parts = Tape.Split(qkv, -1, width, width, width);
+        Tensor y = Attend(Tape.View(parts[0], split), Tape.View(parts[1], split), Tape.View(parts[2], split), layer, 0, scale);
+        return Tape.View(y, qkv.Shape.With(-1, width));
+    }
+
+    private AttentionOptions Attention(int window, float scale) => new()
+    {
+        Scale = scale,
+        Window = window,
+        Keys = Cache is null ? 0 : Layout.Past + Layout.Length,
+        Ranges = Ranges,
+    };
 
     // Models ask for these before their first layer, so that they outlive the layers' scopes; what a scope has ended is made anew.
     private Tensor Shared(int key, FillIntegers fill, Shape shape)

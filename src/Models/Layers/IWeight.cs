@@ -1,5 +1,4 @@
 using Graft.Runtime;
-using Graft.Runtime.Ops;
 
 namespace Graft.Models.Layers;
 

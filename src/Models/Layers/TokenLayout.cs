@@ -50,7 +50,7 @@ public sealed class TokenLayout
     public int Past => _past;
 
     /// <summary>True where causality alone says who sees whom.</summary>
-    public bool IsPlain => _starts is null && _past == 0;
+    public bool IsPlain => _starts is null;
 
     /// <summary>The largest position plus one.</summary>
     public int MaxPosition => _positions is { Length: > 0 } ? _positions.Max() + 1 : _past + Length;
@@ -64,15 +64,13 @@ public sealed class TokenLayout
         }
     }
 
-    /// <summary>Writes (B, T, 2) ranges [start, end) of keys: from the document's first key, or the window's, to the token itself.</summary>
-    public void FillRanges(Span<int> values, int window)
+    /// <summary>Writes (B, T, 2) ranges [start, end) of keys: from the document's first key to the token itself.</summary>
+    public void FillRanges(Span<int> values)
     {
         for (int i = 0; i < Rows * Length; i++)
         {
-            int own = _past + (i % Length);
-            int start = _starts is null ? 0 : _starts[i];
-            values[2 * i] = window > 0 ? Math.Max(start, own - window + 1) : start;
-            values[(2 * i) + 1] = own + 1;
+            values[2 * i] = _starts is null ? 0 : _starts[i];
+            values[(2 * i) + 1] = _past + (i % Length) + 1;
         }
     }
 

@@ -4,7 +4,6 @@ using Graft.Models.Checkpoints;
 using Graft.Models.Generation;
 using Graft.Models.Layers;
 using Graft.Runtime;
-using Graft.Runtime.Ops;
 
 namespace Graft.Models.Tests.Architectures;
 
