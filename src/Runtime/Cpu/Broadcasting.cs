@@ -1,129 +1,119 @@
+using System.Runtime.CompilerServices;
+
 namespace Graft.Runtime.Cpu;
 
-/// <summary>How the second operand of a binary operator spreads over a (rows, columns) first operand.</summary>
-internal enum Broadcast
-{
-    /// <summary>The same elements: (rows, columns).</summary>
-    None,
-
-    /// <summary>One number for all.</summary>
-    Scalar,
-
-    /// <summary>One number per column, repeated in every row: (columns).</summary>
-    Row,
-
-    /// <summary>One number per row: (rows).</summary>
-    Column,
-}
-
-/// <summary>A binary operator with its operands exchanged, for a first operand that is spread over the second.</summary>
+/// <summary>A binary operator with its operands exchanged.</summary>
 internal readonly struct Swapped<TOperator>(TOperator op) : IBinaryOperator
     where TOperator : struct, IBinaryOperator
 {
     private readonly TOperator _op = op;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public T Invoke<T>(T x, T y)
         where T : unmanaged, ILanes<T>
         => _op.Invoke(y, x);
 }
 
-/// <summary>Binary operators where the second operand is smaller than the first.</summary>
+/// <summary>Binary operators whose operands are repeated along some axes, as NumPy does it.</summary>
 internal static unsafe class Broadcasting
 {
-    /// <summary>result (rows, columns) = op(x (rows, columns), y), y spread as <paramref name="form"/> says; the result may be x.</summary>
+    /// <summary>result = op(x, y), both spread to the result's shape; the result may be an operand that is not repeated.</summary>
     public static void Run<TOperator>(
-        WorkerTeam team, int rows, int columns, ReadOnlySpan<float> x, ReadOnlySpan<float> y, Broadcast form, Span<float> result, TOperator op = default)
+        WorkerTeam team, Shape xShape, ReadOnlySpan<float> x, Shape yShape, ReadOnlySpan<float> y, Shape shape, Span<float> result, TOperator op = default)
         where TOperator : struct, IBinaryOperator
     {
-        if (form == Broadcast.None)
-        {
-            Elementwise.Run(team, x, y, result, op);
-            return;
-        }
-
-        long count = (long)rows * columns;
-        Check(count, x.Length, y.Length, result.Length, form, rows, columns);
-        if (count == 0)
+        Check(xShape, x.Length, yShape, y.Length, shape, result.Length);
+        if (result.IsEmpty)
         {
             return;
         }
 
-        if (form == Broadcast.Scalar)
-        {
-            (rows, columns) = (1, x.Length);
-        }
-
-        // Long rows are cut too; the pieces depend on the shape alone.
-        int piece = Math.Min(columns, WorkerTeam.Grain);
-        int pieces = WorkerTeam.ChunksFor(columns, piece);
-        int rowsPerChunk = Math.Max(1, WorkerTeam.Grain / piece);
+        BroadcastPlan plan = BroadcastPlan.Create(xShape, yShape, shape);
+        int piece = Math.Min(plan.Inner, WorkerTeam.Grain);
+        int rows = Math.Max(1, WorkerTeam.Grain / piece);
         fixed (float* px = x, py = y, pr = result)
         {
-            int chunks = checked(WorkerTeam.ChunksFor(rows, rowsPerChunk) * pieces);
-            CpuKernel.Run(team, chunks, new Work<TOperator>(px, py, pr, rows, columns, rowsPerChunk, piece, form, op));
+            int chunks = checked(WorkerTeam.ChunksFor(plan.Rows, rows) * WorkerTeam.ChunksFor(plan.Inner, piece));
+            CpuKernel.Run(team, chunks, new Work<TOperator>(px, py, pr, plan, rows, piece, op));
         }
     }
 
     /// <summary>The oracle's way: one double at a time.</summary>
     public static void Run<TOperator>(
-        int rows, int columns, ReadOnlySpan<double> x, ReadOnlySpan<double> y, Broadcast form, Span<double> result, TOperator op = default)
+        Shape xShape, ReadOnlySpan<double> x, Shape yShape, ReadOnlySpan<double> y, Shape shape, Span<double> result, TOperator op = default)
         where TOperator : struct, IBinaryOperator
     {
-        Check((long)rows * columns, x.Length, y.Length, result.Length, form, rows, columns);
-        for (int i = 0; i < result.Length; i++)
+        Check(xShape, x.Length, yShape, y.Length, shape, result.Length);
+        if (result.IsEmpty)
         {
-            int at = form switch { Broadcast.None => i, Broadcast.Scalar => 0, Broadcast.Row => i % columns, _ => i / columns };
-            result[i] = op.Invoke(new LanesDouble(x[i]), new LanesDouble(y[at])).Value;
+            return;
+        }
+
+        BroadcastPlan plan = BroadcastPlan.Create(xShape, yShape, shape);
+        for (int row = 0, at = 0; row < plan.Rows; row++)
+        {
+            (long xAt, long yAt) = plan.Offsets(row);
+            for (int i = 0; i < plan.Inner; i++, at++)
+            {
+                LanesDouble left = new(x[(int)xAt + (i * plan.XInner)]), right = new(y[(int)yAt + (i * plan.YInner)]);
+                result[at] = op.Invoke(left, right).Value;
+            }
         }
     }
 
-    private static void Check(long count, int x, int y, int result, Broadcast form, int rows, int columns)
+    private static void Check(Shape xShape, int x, Shape yShape, int y, Shape shape, int result)
     {
-        long needed = form switch { Broadcast.None => count, Broadcast.Scalar => 1, Broadcast.Row => columns, _ => rows };
-        if (x != count || result != count || y != needed)
+        bool fits = BroadcastPlan.TryCombine(xShape, shape, out Shape first) && first == shape && BroadcastPlan.TryCombine(yShape, shape, out Shape second) && second == shape;
+        if (!fits || x != xShape.Count || y != yShape.Count || result != shape.Count)
         {
-            throw new ArgumentException($"Broadcasting: ({rows}, {columns}) with {form} needs {count}, {needed} and {count} elements; {x}, {y} and {result} were given.");
+            throw new ArgumentException($"Broadcasting: {xShape} ({x} elements) and {yShape} ({y}) do not spread to {shape} ({result}).");
         }
     }
 
-    private readonly struct Work<TOperator>(
-        float* x, float* y, float* result, int rows, int columns, int rowsPerChunk, int piece, Broadcast form, TOperator op) : ILanesWork
+    private readonly struct Work<TOperator>(float* x, float* y, float* result, BroadcastPlan plan, int rowsPerChunk, int piece, TOperator op) : ILanesWork
         where TOperator : struct, IBinaryOperator
     {
         private readonly float* _x = x;
         private readonly float* _y = y;
         private readonly float* _result = result;
-        private readonly int _rows = rows;
-        private readonly int _columns = columns;
+        private readonly BroadcastPlan _plan = plan;
         private readonly int _rowsPerChunk = rowsPerChunk;
         private readonly int _piece = piece;
-        private readonly Broadcast _form = form;
         private readonly TOperator _op = op;
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
         {
-            int pieces = (_columns + _piece - 1) / _piece;
-            int firstRow = chunk / pieces * _rowsPerChunk;
-            int lastRow = Math.Min(firstRow + _rowsPerChunk, _rows);
-            int column = chunk % pieces * _piece;
-            int count = Math.Min(_piece, _columns - column);
-            for (int row = firstRow; row < lastRow; row++)
+            int inner = _plan.Inner;
+            int pieces = (inner + _piece - 1) / _piece;
+            long first = (long)(chunk / pieces) * _rowsPerChunk;
+            long last = Math.Min(first + _rowsPerChunk, _plan.Rows);
+            int start = chunk % pieces * _piece;
+            int count = Math.Min(_piece, inner - start);
+            for (long row = first; row < last; row++)
             {
-                long at = ((long)row * _columns) + column;
-                if (_form == Broadcast.Row)
+                (long xAt, long yAt) = _plan.Offsets(row);
+                float* x = _x + xAt + ((long)start * _plan.XInner);
+                float* y = _y + yAt + ((long)start * _plan.YInner);
+                float* result = _result + (row * inner) + start;
+                if (_plan.XInner == 0)
                 {
-                    Loops.Map<T, TOperator>(_x + at, _y + column, _result + at, count, _op);
+                    One<T, Swapped<TOperator>>(y, *x, result, count, new Swapped<TOperator>(_op));
+                }
+                else if (_plan.YInner == 0)
+                {
+                    One<T, TOperator>(x, *y, result, count, _op);
                 }
                 else
                 {
-                    One<T>(_x + at, _form == Broadcast.Scalar ? *_y : _y[row], _result + at, count, _op);
+                    Loops.Map<T, TOperator>(x, y, result, count, _op);
                 }
             }
         }
 
-        private static void One<T>(float* x, float y, float* result, int count, TOperator op)
+        private static void One<T, TOp>(float* x, float y, float* result, int count, TOp op)
             where T : unmanaged, IFloatLanes<T>
+            where TOp : struct, IBinaryOperator
         {
             T same = T.Of(y);
             int i = 0;

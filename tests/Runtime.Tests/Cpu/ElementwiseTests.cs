@@ -53,36 +53,58 @@ public sealed class ElementwiseTests
         Assert.That(() => Elementwise.Run<ExpOperator>(team, three, new float[4]), Throws.ArgumentException);
     }
 
-    [Test]
-    public void Operands_spread_over_rows_and_columns([Values(1, 3, 7)] int rows, [Values(1, 5, 16, 33, 40_000)] int columns, [Values] bool swap)
+    [TestCase("3,5", "3,5")]
+    [TestCase("3,5", "5")]
+    [TestCase("3,5", "3,1")]
+    [TestCase("3,5", "")]
+    [TestCase("", "3,5")]
+    [TestCase("1,5", "3,1")]
+    [TestCase("2,1,4,1,3", "5,1,7,1")]
+    [TestCase("2,3,40000", "3,1")]
+    [TestCase("40000", "3,1,40000")]
+    [TestCase("70000", "1")]
+    [TestCase("600,1,33", "600,4,33")]
+    [TestCase("0,3", "3")]
+    [TestCase("2,1,33", "2,5,33")]
+    public void Operands_are_repeated_along_axes_of_length_one(string left, string right)
     {
         using WorkerTeam team = new(2);
-        foreach (Broadcast form in Enum.GetValues<Broadcast>())
+        Shape xs = Parse(left), ys = Parse(right);
+        Assert.That(BroadcastPlan.TryCombine(xs, ys, out Shape shape), Is.True);
+        float[] x = Numbers((int)xs.Count, 4), y = Numbers((int)ys.Count, 5);
+        double[] expected = new double[shape.Count], slow = new double[shape.Count];
+        for (int i = 0; i < expected.Length; i++)
         {
-            int m = form switch { Broadcast.None => rows * columns, Broadcast.Scalar => 1, Broadcast.Row => columns, _ => rows };
-            float[] x = Numbers(rows * columns, 4), y = Numbers(m, 5);
-            double[] expected = new double[rows * columns];
-            float[] result = Margins(expected.Length);
-            if (swap)
-            {
-                Broadcasting.Run<Swapped<SubtractOperator>>(team, rows, columns, x, y, form, result.AsSpan(8, expected.Length));
-            }
-            else
-            {
-                Broadcasting.Run<SubtractOperator>(team, rows, columns, x, y, form, result.AsSpan(8, expected.Length));
-            }
-
-            for (int i = 0; i < expected.Length; i++)
-            {
-                int at = form switch { Broadcast.None => i, Broadcast.Scalar => 0, Broadcast.Row => i % columns, _ => i / columns };
-                expected[i] = (swap ? -1 : 1) * (x[i] - (double)y[at]);
-            }
-
-            Compare(result, expected);
-            double[] slow = new double[expected.Length];
-            Broadcasting.Run<SubtractOperator>(rows, columns, Wide(x), Wide(y), form, slow);
-            Assert.That(slow.Select(v => swap ? -v : v), Is.EqualTo(expected).Within(1e-12));
+            expected[i] = x[At(i, shape, xs)] - (double)y[At(i, shape, ys)];
         }
+
+        float[] result = Margins(expected.Length);
+        Broadcasting.Run<SubtractOperator>(team, xs, x, ys, y, shape, result.AsSpan(8, expected.Length));
+        Compare(result, expected);
+        Broadcasting.Run<SubtractOperator>(xs, Wide(x), ys, Wide(y), shape, slow);
+        Assert.That(slow, Is.EqualTo(expected));
+    }
+
+    [Test]
+    public void Lengths_that_differ_do_not_spread()
+        => Assert.That(BroadcastPlan.TryCombine(new Shape(3, 5), new Shape(4, 1), out _) || BroadcastPlan.TryCombine(new Shape(3), new Shape(2), out _), Is.False);
+
+    private static Shape Parse(string axes) => axes.Length == 0 ? new Shape() : new Shape(Array.ConvertAll(axes.Split(','), int.Parse));
+
+    private static int At(int index, Shape shape, Shape operand)
+    {
+        int at = 0, stride = 1;
+        for (int i = 1; i <= shape.Rank; i++)
+        {
+            (index, int coordinate) = Math.DivRem(index, shape[-i]);
+            if (i <= operand.Rank && operand[-i] != 1)
+            {
+                at += coordinate * stride;
+                stride *= operand[-i];
+            }
+        }
+
+        return at;
     }
 
     [Test]
