@@ -1,0 +1,36 @@
+using Graft.Runtime.Cpu;
+
+namespace Graft.Runtime;
+
+/// <summary>y = |x|; the slope at 0 is 0.</summary>
+/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+public readonly record struct Abs : IOp<Abs>
+{
+    /// <inheritdoc/>
+    public static OpInfo Info { get; } = new("abs", 1, Recompute: true);
+
+    /// <inheritdoc/>
+    public static void Infer(in Abs op, ref InferCall c) => UnaryOps.Infer(ref c);
+
+    /// <inheritdoc/>
+    public static Tensor Reference(in Abs op, Tape t, ReadOnlySpan<Tensor> x) => t.Apply(op, x);
+
+    /// <inheritdoc/>
+    public static Saves Saves(in Abs op, Needs needs) => Runtime.Saves.Nothing.Input(0);
+
+    /// <inheritdoc/>
+    public static void Forward(in Abs op, CpuCall c) => UnaryOps.Forward(c, default(AbsOperator));
+
+    /// <inheritdoc/>
+    public static void Backward(in Abs op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(AbsBackwardOperator));
+}
+
+/// <summary><see cref="Runtime.Abs"/> on a tape.</summary>
+public static class AbsExtensions
+{
+    extension(Tape t)
+    {
+        /// <summary>y = |x|; the slope at 0 is 0.</summary>
+        public Tensor Abs(Tensor x) => t.Apply(default(Abs), x);
+    }
+}

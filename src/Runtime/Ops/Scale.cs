@@ -1,0 +1,37 @@
+using Graft.Runtime.Cpu;
+
+namespace Graft.Runtime;
+
+/// <summary>y = factor · x.</summary>
+/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <param name="Factor">The factor.</param>
+public readonly record struct Scale(double Factor) : IOp<Scale>
+{
+    /// <inheritdoc/>
+    public static OpInfo Info { get; } = new("scale", 1);
+
+    /// <inheritdoc/>
+    public static void Infer(in Scale op, ref InferCall c) => UnaryOps.Infer(ref c);
+
+    /// <inheritdoc/>
+    public static Tensor Reference(in Scale op, Tape t, ReadOnlySpan<Tensor> x) => t.Apply(op, x);
+
+    /// <inheritdoc/>
+    public static Saves Saves(in Scale op, Needs needs) => Runtime.Saves.Nothing;
+
+    /// <inheritdoc/>
+    public static void Forward(in Scale op, CpuCall c) => UnaryOps.Forward(c, new ScaleOperator(op.Factor));
+
+    /// <inheritdoc/>
+    public static void Backward(in Scale op, BackwardCall c) => UnaryOps.Rescale(c, op.Factor);
+}
+
+/// <summary><see cref="Runtime.Scale"/> on a tape.</summary>
+public static class ScaleExtensions
+{
+    extension(Tape t)
+    {
+        /// <summary>y = factor · x.</summary>
+        public Tensor Scale(Tensor x, double factor) => t.Apply(new Scale(factor), x);
+    }
+}
