@@ -14,7 +14,7 @@ public readonly record struct Max(int First, int Axes, bool KeepAxes) : IOp<Max>
     public static OpInfo Info { get; } = new("max", 1);
 
     /// <inheritdoc/>
-    public static void Infer(in Max op, ref InferCall c) => ReductionOps.Infer(ref c, op.First, op.Axes, op.KeepAxes);
+    public static void Infer(in Max op, ref InferCall c) => ReductionOps.Infer(ref c, op.First, op.Axes, op.KeepAxes, sums: false);
 
     /// <inheritdoc/>
     public static Tensor Reference(in Max op, Tape t, ReadOnlySpan<Tensor> x) => t.Apply(op, x);

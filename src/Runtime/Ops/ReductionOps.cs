@@ -6,13 +6,13 @@ namespace Graft.Runtime;
 /// <summary>What reductions over a run of axes share.</summary>
 internal static class ReductionOps
 {
-    public static void Infer(ref InferCall c, int first, int axes, bool keep)
+    public static void Infer(ref InferCall c, int first, int axes, bool keep, bool sums = true)
     {
         c.RequireType(0, DType.F32, DType.F64);
         Shape x = c.Shape(0);
         c.Require(first >= 0 && axes >= 0 && first + axes <= x.Rank, $"axes {first} to {first + axes - 1} must exist");
         c.Output(Reduced(x, first, axes, keep), c.Input(0).DType);
-        if (c.Input(0).DType == DType.F32)
+        if (sums && c.Input(0).DType == DType.F32)
         {
             c.Workspace(4 * AxisReductions.SumWorkspace(AxisRange.Of(x, first, axes)));
         }

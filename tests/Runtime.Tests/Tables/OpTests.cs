@@ -156,6 +156,7 @@ public class OpTests
                 {
                     Assert.That(part[..Misaligned].Concat(part[^Misaligned..]), Is.All.Zero, $"{row.Label} {shapes}: gradient outside the view");
                     part = part[Misaligned..^Misaligned];
+                    expected[i] = Array.ConvertAll(expected[i], g => g + 0.0); // the view's gradient is added to zeros, and -0 + 0 = 0
                 }
 
                 Same(row, shapes, part, expected[i], $"result {i}");
