@@ -24,6 +24,12 @@ public static class CheckpointReader
             : File.Exists(index) ? ShardedCheckpoint.Open(index)
             : gguf.Length == 1 ? GgufCheckpoint.Open(gguf[0])
             : throw new CheckpointException(
-                $"{path}: holds no weights that can be chosen; looked for {SafeTensorsWriter.SingleName}, {SafeTensorsWriter.IndexName} and one .gguf file ({gguf.Length} found).");
+                $"{path}: holds no weights that can be chosen; looked for {SafeTensorsWriter.SingleName}, {SafeTensorsWriter.IndexName} and one .gguf file ({gguf.Length} found).{PickleHint(path)}");
+    }
+
+    private static string PickleHint(string path)
+    {
+        bool pickled = Directory.EnumerateFiles(path, "*.bin").Concat(Directory.EnumerateFiles(path, "*.pt*")).Any();
+        return pickled ? " Pickled weights (.bin, .pt, .pth) are programs and are not read: convert them to safetensors." : "";
     }
 }

@@ -26,7 +26,7 @@ internal static class ConfigWriter
     /// <summary>The original with every key set whose canonical value is another than that of the original's own settings.</summary>
     public static string Merge(string original, JsonObject before, JsonObject after, IReadOnlyDictionary<string, string[]> oldSpellings)
     {
-        JsonObject merged = JsonNode.Parse(original)!.AsObject();
+        JsonObject merged = JsonNode.Parse(original.TrimStart('\uFEFF'))!.AsObject();
         bool changed = false;
         foreach ((string key, JsonNode? value) in after)
         {

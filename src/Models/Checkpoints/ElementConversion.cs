@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
@@ -30,7 +31,7 @@ internal static class ElementConversion
                 WidenBFloat16(source, destination);
                 break;
             case "F16":
-                Convert<Half>(source, destination, static v => (float)v);
+                TensorPrimitives.ConvertToSingle(MemoryMarshal.Cast<byte, Half>(source), destination);
                 break;
             case "F64":
                 Convert<double>(source, destination, static v => (float)v);

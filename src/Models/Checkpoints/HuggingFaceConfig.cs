@@ -11,6 +11,7 @@ public sealed class HuggingFaceConfig
     /// <summary>The file name in a model folder.</summary>
     public const string FileName = "config.json";
 
+    private static readonly UTF8Encoding s_strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
     private static readonly string[] s_supported = ["gpt2", "llama", "mistral", "qwen2", "qwen3"];
 
     private HuggingFaceConfig(string path, string text, JsonElement root, string modelType)
@@ -38,7 +39,8 @@ public sealed class HuggingFaceConfig
     public static HuggingFaceConfig Load(string path)
     {
         string file = Directory.Exists(path) ? System.IO.Path.Combine(path, FileName) : path;
-        return Parse(Encoding.UTF8.GetString(JsonFile.ReadBytes(file)), file);
+        byte[] bytes = JsonFile.ReadBytes(file);
+        return System.Text.Unicode.Utf8.IsValid(bytes) ? Parse(Encoding.UTF8.GetString(bytes), file) : throw new CheckpointException($"{file}: is not UTF-8.");
     }
 
     /// <summary>Reads a config.json from its text; <paramref name="path"/> is for messages.</summary>
@@ -46,7 +48,17 @@ public sealed class HuggingFaceConfig
     public static HuggingFaceConfig Parse(string text, string path)
     {
         ArgumentNullException.ThrowIfNull(text);
-        using JsonDocument document = JsonFile.Parse(path, Encoding.UTF8.GetBytes(text));
+        byte[] bytes;
+        try
+        {
+            bytes = s_strict.GetBytes(text);
+        }
+        catch (EncoderFallbackException e)
+        {
+            throw new CheckpointException($"{path}: is not valid Unicode: {e.Message}", e);
+        }
+
+        using JsonDocument document = JsonFile.Parse(path, bytes);
         JsonElement root = document.RootElement.Clone();
         return new HuggingFaceConfig(path, text, root, RequireModelType(root, path, s_supported));
     }

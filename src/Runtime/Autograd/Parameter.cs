@@ -39,6 +39,15 @@ public sealed class Parameter
     /// <summary>Forgets the gradient's content; costs nothing.</summary>
     public void ClearGradient() => HasGradient = false;
 
+    /// <summary>The gradient's memory for sources other than a tape (estimates from losses, exchange between ranks), from now on counted as a gradient.</summary>
+    /// <param name="accumulate">True where it holds a contribution that must be added to; false where all elements must be written.</param>
+    public Tensor GradientTarget(out bool accumulate)
+    {
+        accumulate = HasGradient;
+        HasGradient = true;
+        return GradientMemory();
+    }
+
     /// <summary>Says where the gradient lies, e.g. a part of one flat block of all gradients.</summary>
     /// <exception cref="ShapeException">Another shape, or not F32.</exception>
     public void BindGradient(Tensor? gradient)
@@ -94,9 +103,7 @@ public sealed class Parameter
 
         public override Tensor Target(Tape tape, int index, out bool accumulate)
         {
-            accumulate = Parameter.HasGradient;
-            Parameter.HasGradient = true;
-            return Parameter.GradientMemory();
+            return Parameter.GradientTarget(out accumulate);
         }
     }
 }

@@ -33,7 +33,7 @@ public readonly record struct ScatterAddRows(int Rows) : IOp<ScatterAddRows>
     public static Saves Saves(in ScatterAddRows op, Needs needs) => Runtime.Saves.Nothing.Input(1);
 
     /// <inheritdoc/>
-    public static void Backward(in ScatterAddRows op, BackwardCall c) => c.Accumulate(0, c.Tape.Apply(new Embedding(-1), c.OutputGradient, c.Input(1)));
+    public static void Backward(in ScatterAddRows op, BackwardCall c) => c.Accumulate(0, c.Tape.Apply(new EmbeddingLookup(-1), c.OutputGradient, c.Input(1)));
 }
 
 /// <summary>Sums of rows by index on a tape.</summary>

@@ -46,17 +46,21 @@ public sealed class ConfigFixtureTests
         Assert.That(Parse(File.ReadAllText(other), other, warnings), Is.EqualTo(config), "both spellings of a case say the same");
     }
 
-    [TestCaseSource(nameof(Files))]
+    private static IEnumerable<string> LlamaFiles()
+    {
+        return Files().Where(f =>
+        {
+            using JsonDocument json = JsonDocument.Parse(File.ReadAllText(FixtureFolder.PathOf(f)));
+            return LlamaConfig.ModelTypes.Contains(json.RootElement.GetProperty("model_type").GetString()!);
+        });
+    }
+
+    [TestCaseSource(nameof(LlamaFiles))]
     public void The_shapes_of_the_weights_are_those_that_the_config_says(string file)
     {
         string path = FixtureFolder.PathOf(file);
         string folder = Path.GetDirectoryName(path)!;
         using JsonDocument json = JsonDocument.Parse(File.ReadAllText(path));
-        if (!LlamaConfig.ModelTypes.Contains(json.RootElement.GetProperty("model_type").GetString()!))
-        {
-            Assert.Ignore("not a Llama-like model");
-        }
-
         LlamaConfig config = LlamaConfig.Parse(json.RootElement, path);
         using ICheckpoint weights = CheckpointReader.Open(folder);
         int last = config.NumHiddenLayers - 1;

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using CsCheck;
 using Graft.Models.Architectures;
 using Graft.Models.Checkpoints;
 using Graft.Runtime;
@@ -116,6 +117,7 @@ public sealed class ConfigTests
         string original = "{\n   \"model_type\": \"llama\", \"vocab_size\": 10, \"hidden_size\": 8, \"num_hidden_layers\": 2, \"num_attention_heads\": 2,\n \"intermediate_size\": 16, \"rope_theta\": 5e5, \"torch_dtype\": \"bfloat16\", \"mine\": {\"a\": [1, 2]}}";
         LlamaConfig config = Parse(original);
         Assert.That(config.Write(original), Is.EqualTo(original));
+        Assert.That(Parse((config with { VocabSize = 11 }).Write("\uFEFF" + original)).VocabSize, Is.EqualTo(11), "a byte order mark does not matter");
         string changed = (config with { VocabSize = 11, DType = DType.F32 }).Write(original);
         JsonObject json = JsonNode.Parse(changed)!.AsObject();
         Assert.That((int)json["vocab_size"]!, Is.EqualTo(11));
@@ -147,5 +149,31 @@ public sealed class ConfigTests
         Assert.That((config.VocabSize, config.HiddenSize, config.NumHiddenLayers, config.NumAttentionHeads, config.IntermediateSize), Is.EqualTo((50257, 768, 12, 12, 3072)));
         Assert.That((config.MaxPositionEmbeddings, config.LayerNormEpsilon, config.ActivationFunction, config.TieWordEmbeddings), Is.EqualTo((1024, 1e-5f, "gelu_new", true)));
         Assert.That(config.EosTokenIds, Is.EqualTo(new ValueList<int>([50256])));
+    }
+
+    [Test]
+    public void Any_bytes_are_parsed_or_refused_as_a_checkpoint_error()
+    {
+        string good = With(Llama, """{"rope_scaling":{"type":"linear","factor":2},"eos_token_id":[1,2],"torch_dtype":"float16","layer_types":["full_attention","full_attention"]}""");
+        int refused = 0;
+        Gen.Select(Gen.Int[0, good.Length - 1], Gen.Char["{}[]\":,0123456789-.eEtfn\\u\ud800x"], Gen.Int[0, good.Length - 1], Gen.Char.AlphaNumeric).Sample(
+            (i, a, j, b) =>
+            {
+                char[] text = good.ToCharArray();
+                text[i] = a;
+                text[j] = i % 2 == 0 ? b : text[j];
+                try
+                {
+                    LlamaConfig config = Parse(new string(text));
+                    _ = config.Write(new string(text));
+                }
+                catch (CheckpointException)
+                {
+                    refused++;
+                }
+            },
+            iter: 3000,
+            threads: 1);
+        Assert.That(refused, Is.GreaterThan(100));
     }
 }

@@ -85,6 +85,41 @@ public sealed class SafeTensorsFileTests
     }
 
     [Test]
+    public void All_F16_values_are_widened_exactly()
+    {
+        byte[] data = [.. Enumerable.Range(0, 65536).SelectMany(i => BitConverter.GetBytes((ushort)i))];
+        using SafeTensorsFile file = SafeTensorsFile.Open(Write("{\"a\":{\"dtype\":\"F16\",\"shape\":[65536],\"data_offsets\":[0,131072]}}", data));
+        float[] values = file.ReadFloats("a");
+        for (int i = 0; i < values.Length; i++)
+        {
+            float expected = (float)BitConverter.UInt16BitsToHalf((ushort)i);
+            bool same = float.IsNaN(expected) ? float.IsNaN(values[i]) : BitConverter.SingleToInt32Bits(values[i]) == BitConverter.SingleToInt32Bits(expected);
+            Assert.That(same, $"{i:x4}: {values[i]}");
+        }
+    }
+
+    [Test]
+    public void A_tensor_of_more_than_2_GiB_is_read_by_ranges()
+    {
+        const long Bytes = 3L << 30;
+        string path = Write($"{{\"a\":{{\"dtype\":\"U8\",\"shape\":[3,1073741824],\"data_offsets\":[0,{Bytes}]}}}}", []);
+        using (FileStream sparse = new(path, FileMode.Open, FileAccess.Write))
+        {
+            sparse.SetLength(sparse.Length + Bytes); // a hole: takes no room on the disk
+            sparse.Position = sparse.Length - 2;
+            sparse.Write([7, 9]);
+        }
+
+        using SafeTensorsFile file = SafeTensorsFile.Open(path);
+        float[] end = new float[3];
+        file.Read("a", Bytes - 3, end.AsSpan());
+        Assert.That(end, Is.EqualTo(new float[] { 0, 7, 9 }));
+        Assert.That(file.Bytes("a", Bytes - 1, 1)[0], Is.EqualTo(9));
+        Assert.That(() => file.Bytes("a"), Throws.TypeOf<CheckpointException>().With.Message.Contains("'a'"));
+        Assert.That(() => file.ReadFloats("a"), Throws.TypeOf<CheckpointException>().With.Message.Contains("'a'"));
+    }
+
+    [Test]
     public void A_signalling_NaN_of_F32_is_untouched()
     {
         using SafeTensorsFile file = SafeTensorsFile.Open(Write("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", BitConverter.GetBytes(0x7FA12345u)));

@@ -9,7 +9,7 @@ namespace Graft.Runtime;
 /// <param name="Bias">Input 2 is b.</param>
 /// <param name="Branch">The last two inputs are u and B.</param>
 /// <param name="Scale">s.</param>
-public readonly record struct Linear(bool InputFirst, bool Bias, bool Branch, float Scale) : IOp<Linear>
+public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool Branch, float Scale) : IOp<LinearTransform>
 {
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("linear", 2, "arXiv:2106.09685");
@@ -17,7 +17,7 @@ public readonly record struct Linear(bool InputFirst, bool Bias, bool Branch, fl
     private int InputU => Bias ? 3 : 2;
 
     /// <inheritdoc/>
-    public static void Infer(in Linear op, ref InferCall c)
+    public static void Infer(in LinearTransform op, ref InferCall c)
     {
         int inputs = 2 + (op.Bias ? 1 : 0) + (op.Branch ? 2 : 0);
         c.Require(c.Count == inputs, $"x, W{(op.Bias ? ", b" : "")}{(op.Branch ? ", u, B" : "")} are needed");
@@ -50,7 +50,7 @@ public readonly record struct Linear(bool InputFirst, bool Bias, bool Branch, fl
     }
 
     /// <inheritdoc/>
-    public static Tensor Reference(in Linear op, Tape t, ReadOnlySpan<Tensor> x)
+    public static Tensor Reference(in LinearTransform op, Tape t, ReadOnlySpan<Tensor> x)
     {
         ArgumentNullException.ThrowIfNull(t);
 
@@ -58,7 +58,7 @@ public readonly record struct Linear(bool InputFirst, bool Bias, bool Branch, fl
     }
 
     /// <inheritdoc/>
-    public static void Forward(in Linear op, CpuCall c)
+    public static void Forward(in LinearTransform op, CpuCall c)
     {
         Tensor x = c.Input(0);
         Tensor w = c.Input(1);
@@ -74,14 +74,14 @@ public readonly record struct Linear(bool InputFirst, bool Bias, bool Branch, fl
     }
 
     /// <inheritdoc/>
-    public static Saves Saves(in Linear op, Needs needs)
+    public static Saves Saves(in LinearTransform op, Needs needs)
     {
         Saves saves = Runtime.Saves.Nothing.Input(0, needs[1]).Input(1, needs[0]);
         return op.Branch ? saves.Input(op.InputU, needs[op.InputU + 1]).Input(op.InputU + 1, needs[op.InputU]) : saves;
     }
 
     /// <inheritdoc/>
-    public static void Backward(in Linear op, BackwardCall c)
+    public static void Backward(in LinearTransform op, BackwardCall c)
     {
         Tensor dy = c.OutputGradient;
         int rows = checked((int)c.InputSpec(0).Shape.Rows);
@@ -124,7 +124,7 @@ public readonly record struct Linear(bool InputFirst, bool Bias, bool Branch, fl
         }
     }
 
-    private static void BranchBackward(in Linear op, BackwardCall c, Tensor dy, int rows, int outputs)
+    private static void BranchBackward(in LinearTransform op, BackwardCall c, Tensor dy, int rows, int outputs)
     {
         int u = op.InputU;
         int rank = c.InputSpec(u).Shape.Last;
@@ -149,22 +149,22 @@ public readonly record struct Linear(bool InputFirst, bool Bias, bool Branch, fl
 }
 
 /// <summary>Linear layers on a tape.</summary>
-public static class LinearExtensions
+public static class LinearTransformExtensions
 {
     extension(Tape t)
     {
-        /// <summary>x·Wᵀ + b, or x·W + b with <paramref name="inputFirst"/>; see <see cref="Runtime.Linear"/>.</summary>
+        /// <summary>x·Wᵀ + b, or x·W + b with <paramref name="inputFirst"/>; see <see cref="LinearTransform"/>.</summary>
         public Tensor Linear(Tensor x, Tensor weight, Tensor? bias = null, bool inputFirst = false)
         {
-            return bias is null ? t.Apply(new Linear(inputFirst, false, false, 0), x, weight) : t.Apply(new Linear(inputFirst, true, false, 0), x, weight, bias);
+            return bias is null ? t.Apply(new LinearTransform(inputFirst, false, false, 0), x, weight) : t.Apply(new LinearTransform(inputFirst, true, false, 0), x, weight, bias);
         }
 
-        /// <summary>x·Wᵀ + b + scale·u·Bᵀ in one pass, u being the small side of a low-rank branch; see <see cref="Runtime.Linear"/>.</summary>
+        /// <summary>x·Wᵀ + b + scale·u·Bᵀ in one pass, u being the small side of a low-rank branch; see <see cref="LinearTransform"/>.</summary>
         public Tensor LinearWithBranch(Tensor x, Tensor weight, Tensor? bias, Tensor u, Tensor up, float scale, bool inputFirst = false)
         {
             return bias is null
-                ? t.Apply(new Linear(inputFirst, false, true, scale), x, weight, u, up)
-                : t.Apply(new Linear(inputFirst, true, true, scale), x, weight, bias, u, up);
+                ? t.Apply(new LinearTransform(inputFirst, false, true, scale), x, weight, u, up)
+                : t.Apply(new LinearTransform(inputFirst, true, true, scale), x, weight, bias, u, up);
         }
     }
 }

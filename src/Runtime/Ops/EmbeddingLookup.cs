@@ -3,13 +3,13 @@ namespace Graft.Runtime;
 /// <summary>y[i] = W[ids[i]]: rows of a table by index.</summary>
 /// <remarks>W (V, C) F32, BF16, F16 or F64; ids (...) I32 in [0, V); y (..., C) F32 (F64). The gradient of W is F32, and repeated ids add up in their order.</remarks>
 /// <param name="PaddingIndex">A row that gets no gradient; -1 for none.</param>
-public readonly record struct Embedding(int PaddingIndex) : IOp<Embedding>
+public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingLookup>
 {
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("embedding", 2, Recompute: true);
 
     /// <inheritdoc/>
-    public static void Infer(in Embedding op, ref InferCall c)
+    public static void Infer(in EmbeddingLookup op, ref InferCall c)
     {
         DType type = c.Input(0).DType;
         c.RequireType(0, DType.F32, DType.BF16, type == DType.F64 ? DType.F64 : DType.F16);
@@ -25,20 +25,20 @@ public readonly record struct Embedding(int PaddingIndex) : IOp<Embedding>
     }
 
     /// <inheritdoc/>
-    public static Tensor Reference(in Embedding op, Tape t, ReadOnlySpan<Tensor> x) => t.Apply(op, x);
+    public static Tensor Reference(in EmbeddingLookup op, Tape t, ReadOnlySpan<Tensor> x) => t.Apply(op, x);
 
     /// <inheritdoc/>
-    public static void Forward(in Embedding op, CpuCall c)
+    public static void Forward(in EmbeddingLookup op, CpuCall c)
     {
         RowMoves.Check(Info.Name, c.Input(1), c.Input(0).Shape[0]);
         RowMoves.Gather(c.Team, c.Input(0), c.Input(1), c.Output);
     }
 
     /// <inheritdoc/>
-    public static Saves Saves(in Embedding op, Needs needs) => Runtime.Saves.Nothing.Input(1);
+    public static Saves Saves(in EmbeddingLookup op, Needs needs) => Runtime.Saves.Nothing.Input(1);
 
     /// <inheritdoc/>
-    public static void Backward(in Embedding op, BackwardCall c)
+    public static void Backward(in EmbeddingLookup op, BackwardCall c)
     {
         Tensor dw = c.Target(0, out bool accumulate);
         if (!accumulate)
@@ -54,14 +54,14 @@ public readonly record struct Embedding(int PaddingIndex) : IOp<Embedding>
 }
 
 /// <summary>Rows by index on a tape.</summary>
-public static class EmbeddingExtensions
+public static class EmbeddingLookupExtensions
 {
     extension(Tape t)
     {
-        /// <summary>Rows of a table by id; see <see cref="Runtime.Embedding"/>.</summary>
-        public Tensor Embedding(Tensor table, Tensor ids, int paddingIndex = -1) => t.Apply(new Embedding(paddingIndex), table, ids);
+        /// <summary>Rows of a table by id; see <see cref="EmbeddingLookup"/>.</summary>
+        public Tensor Embedding(Tensor table, Tensor ids, int paddingIndex = -1) => t.Apply(new EmbeddingLookup(paddingIndex), table, ids);
 
         /// <summary>Rows of x (N, C) by index: the same op under the name used where x is no table of words.</summary>
-        public Tensor GatherRows(Tensor x, Tensor indices) => t.Apply(new Embedding(-1), x, indices);
+        public Tensor GatherRows(Tensor x, Tensor indices) => t.Apply(new EmbeddingLookup(-1), x, indices);
     }
 }
