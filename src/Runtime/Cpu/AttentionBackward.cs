@@ -30,6 +30,12 @@ internal static unsafe class AttentionBackward
         PrepareWork prepare = new(c, g);
         team.Run(checked(c.Batch * WorkerTeam.ChunksFor(c.Queries, PrepareWork.Tokens)), ref prepare);
 
+        if (g.Sinks != null)
+        {
+            SinkWork sinks = new(c, g);
+            team.Run(c.QueryHeads, ref sinks);
+        }
+
         bool keys = g.Key.Data != null || g.Value.Data != null;
         bool queries = g.Query.Data != null;
         int items = c.Batch * c.KeyHeads;
@@ -72,6 +78,25 @@ internal static unsafe class AttentionBackward
                     }
                 }
             }
+        }
+    }
+
+    /// <summary>dsink (H) = -Σ exp(sink - lse)·delta over batch and queries, added in order.</summary>
+    private readonly struct SinkWork(AttentionCall c, AttentionGradients g) : IChunkWork
+    {
+        public void Invoke(int chunk, int worker)
+        {
+            double sum = 0;
+            for (int batch = 0; batch < c.Batch; batch++)
+            {
+                long row = (((long)batch * c.QueryHeads) + chunk) * c.Queries;
+                for (int t = 0; t < c.Queries; t++)
+                {
+                    sum += MathF.Exp(c.Sinks[chunk] - c.LogSumExp[row + t]) * (double)g.Delta[row + t];
+                }
+            }
+
+            g.Sinks[chunk] = (float)((g.AccumulateSinks ? g.Sinks[chunk] : 0) - sum);
         }
     }
 

@@ -17,6 +17,9 @@ internal readonly unsafe struct Heads(float* data, long batch, long token, long 
 
     /// <summary>The address of a token's row.</summary>
     public float* At(int batch, long token, int head) => Data + (batch * _batch) + (token * Token) + (head * _head);
+
+    /// <summary>The same where the elements are F64.</summary>
+    public double* DoublesAt(int batch, long token, int head) => (double*)Data + (batch * _batch) + (token * Token) + (head * _head);
 }
 
 /// <summary>One attention: softmax(scale·q·kᵀ + mask)·v per head.</summary>
@@ -59,6 +62,9 @@ internal readonly unsafe struct AttentionCall
 
     /// <summary>(B, T, 2): query t sees keys in [start, end); null for all. An empty interval gives zeros.</summary>
     public int* Ranges { get; init; }
+
+    /// <summary>(H): one more score per head that takes part in the softmax and carries no value; null for none.</summary>
+    public float* Sinks { get; init; }
 
     public required Heads Query { get; init; }
 
@@ -125,6 +131,11 @@ internal readonly unsafe struct AttentionGradients
     public bool AccumulateKey { get; init; }
 
     public bool AccumulateValue { get; init; }
+
+    /// <summary>(H); null where it is not needed.</summary>
+    public float* Sinks { get; init; }
+
+    public bool AccumulateSinks { get; init; }
 
     /// <summary>Workspace, F32 (B, H, T).</summary>
     public required float* Delta { get; init; }

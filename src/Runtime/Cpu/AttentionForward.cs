@@ -104,8 +104,14 @@ internal static unsafe class AttentionForward
             }
 
             int panels = heads * panelsPerHead;
-            new Span<float>(statistics, panels * lanes).Fill(float.NegativeInfinity);
-            new Span<float>(statistics + (panels * lanes), panels * lanes).Clear();
+            for (int h = 0; h < heads; h++)
+            {
+                // A sink is a key that every query has seen already: its score is the maximum so far, its exponential 1 the sum.
+                int row = panelsPerHead * lanes;
+                new Span<float>(statistics + (h * row), row).Fill(_c.Sinks == null ? float.NegativeInfinity : _c.Sinks[head + h]);
+                new Span<float>(statistics + ((heads + h) * row), row).Fill(_c.Sinks == null ? 0 : 1);
+            }
+
             new Span<float>(outputs, panels * paddedSize * lanes).Clear();
             for (int start = low / keyBlock * keyBlock; start < high; start += keyBlock)
             {

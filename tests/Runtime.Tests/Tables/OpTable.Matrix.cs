@@ -15,5 +15,14 @@ internal static partial class OpTable
         Row.Of(new LinearTransform(true, true, false, 0), shapes: ["3x8,8x5,5", "2x3x33,33x7,7"]),
         Row.Of(new LinearTransform(false, false, true, 2), shapes: ["3x8,5x8,3x4,5x4", "2x3x33,7x33,2x3x8,7x8"], bench: "256x768,3072x768,256x16,3072x16"),
         Row.Of(new LinearTransform(false, true, true, 0.5f), shapes: ["3x8,5x8,5,3x4,5x4"], inputs: [Given.F32, Given.BF16, Given.F32, Given.F32, Given.BF16]),
+        Row.Of(new ScaledDotProductAttention(2, 2, 0.35f, false, 0, 0, 0, false, false, false), shapes: ["1x1x2x4,1x1x2x4,1x1x2x4", "2x7x2x8,2x40x2x8,2x40x2x8", "1x3x2x4,1x0x2x4,1x0x2x4"]),
+        Row.Of(new ScaledDotProductAttention(6, 2, 0.3f, true, 0, 0, 0, false, false, false), shapes: ["2x35x6x9,2x35x2x9,2x35x2x9", "1x3x96,1x20x32,1x20x32"], bench: "1x1024x6x64,1x1024x2x64,1x1024x2x64"),
+        Row.Of(new ScaledDotProductAttention(3, 1, 0.3f, true, 5, 4, 11, false, false, false), shapes: ["2x6x3x16,2x17x1x16,2x17x1x16"]),
+        Row.Of(new ScaledDotProductAttention(4, 2, 0.3f, true, 0, 0, 0, true, false, false), shapes: ["2x33x96", "1x70x128"], bench: "4x256x1024"),
+        Row.Of(new ScaledDotProductAttention(2, 1, 0.3f, true, 0, 0, 0, true, true, true), shapes: ["2x33x32,2x33x2,2"], inputs: [Given.F32, Intervals, Given.F32]),
+        Row.Of(new ScaledDotProductAttention(2, 1, 0.3f, false, 0, 3, 0, false, true, false), shapes: ["2x9x16,2x30x8,2x30x8,2x9x2"], inputs: [Given.F32, Given.F32, Given.F32, Intervals]),
     ];
+
+    /// <summary>Pairs of a start and an end, of which some are empty.</summary>
+    private static Given Intervals => Given.Of(DType.I32, (rng, count) => [.. Enumerable.Range(0, count).Select(i => (double)rng.Below(i, i % 2 == 0 ? 6 : 30))]);
 }
