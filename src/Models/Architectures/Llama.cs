@@ -8,6 +8,7 @@ namespace Graft.Models.Architectures;
 public sealed class Llama : ILanguageModel
 {
     private readonly Embedding _embedTokens;
+    private readonly Rotary _rotary;
     private readonly Block[] _layers;
     private readonly Parameter _norm;
 
@@ -17,12 +18,12 @@ public sealed class Llama : ILanguageModel
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(builder);
         Config = config;
-        RotaryTable rotary = new(config.HeadDim, config.Rope.Theta, Scaling(config.Rope));
+        _rotary = builder.Rotary(Options(config), config.MaxPositionEmbeddings);
         _embedTokens = builder.Embedding("model.embed_tokens", config.VocabSize, config.HiddenSize);
         _layers = new Block[config.NumHiddenLayers];
         for (int i = 0; i < _layers.Length; i++)
         {
-            _layers[i] = new Block(config, builder, rotary, i);
+            _layers[i] = new Block(config, builder, _rotary, i);
         }
 
         _norm = builder.Vector("model.norm.weight", config.HiddenSize, 1);
@@ -76,6 +77,7 @@ public sealed class Llama : ILanguageModel
     public Tensor Transform(ForwardContext c, Tensor x)
     {
         ArgumentNullException.ThrowIfNull(c);
+        _rotary.Prepare(c.Layout.MaxPosition);
         c.Prepare();
         foreach (Block layer in _layers)
         {
@@ -85,11 +87,19 @@ public sealed class Llama : ILanguageModel
         return c.Tape.Site("model.norm", c.Tape.RmsNorm(x, _norm.Value, Config.RmsNormEps));
     }
 
-    private static RotaryScaling? Scaling(RopeParameters rope) => rope.Type switch
+    private static RotaryOptions Options(LlamaConfig config) => new(config.HeadDim, config.Rope.Theta)
     {
-        RopeType.Linear => RotaryScaling.Linear(rope.Factor),
-        RopeType.Llama3 => RotaryScaling.Llama3(rope.Factor, rope.LowFrequencyFactor, rope.HighFrequencyFactor, rope.OriginalMaxPositions),
-        _ => null,
+        Scaling = config.Rope.Type switch
+        {
+            RopeType.Linear => RotaryScaling.Linear,
+            RopeType.Llama3 => RotaryScaling.Llama3,
+            _ => RotaryScaling.None,
+        },
+        Factor = config.Rope.Factor,
+        LowFrequencyFactor = config.Rope.LowFrequencyFactor,
+        HighFrequencyFactor = config.Rope.HighFrequencyFactor,
+        OriginalMaxPositions = config.Rope.OriginalMaxPositions,
+        MaxPositions = config.MaxPositionEmbeddings,
     };
 
     private sealed class Block
@@ -100,7 +110,7 @@ public sealed class Llama : ILanguageModel
         private readonly Mlp _mlp;
         private readonly float _epsilon;
 
-        public Block(LlamaConfig config, ModelBuilder builder, RotaryTable rotary, int layer)
+        public Block(LlamaConfig config, ModelBuilder builder, Rotary rotary, int layer)
         {
             Name = $"model.layers.{layer}";
             _epsilon = config.RmsNormEps;
@@ -129,11 +139,11 @@ public sealed class Llama : ILanguageModel
         private readonly Parameter? _qNorm;
         private readonly Parameter? _kNorm;
         private readonly LlamaConfig _config;
-        private readonly RotaryTable _rotary;
+        private readonly Rotary _rotary;
         private readonly int _layer;
         private readonly int _window;
 
-        public Attention(LlamaConfig config, ModelBuilder builder, RotaryTable rotary, string name, int layer)
+        public Attention(LlamaConfig config, ModelBuilder builder, Rotary rotary, string name, int layer)
         {
             _config = config;
             _rotary = rotary;
@@ -165,7 +175,7 @@ public sealed class Llama : ILanguageModel
         {
             Tensor split = Split(c.Tape, x, heads);
             split = norm is null ? split : c.Tape.RmsNorm(split, norm.Value, _config.RmsNormEps);
-            return c.Tape.RotaryEmbedding(split, c.Positions, _rotary);
+            return c.Tape.RotaryEmbedding(split, _rotary.Table, c.Positions);
         }
 
         private Tensor Split(Tape t, Tensor x, int heads) => t.View(x, new Shape(x.Shape[0], x.Shape[1], heads, _config.HeadDim));

@@ -83,6 +83,9 @@ public sealed class ModelBuilder
         return vector;
     }
 
+    /// <summary>Rotary position embeddings, their table beside the weights.</summary>
+    public Rotary Rotary(RotaryOptions options, int maxPositions) => new(_weights, options, maxPositions);
+
     /// <summary>Reads all parameters; converts to the chosen dtype.</summary>
     /// <param name="checkpoint">Where from.</param>
     /// <param name="prefix">May be missing from the file's names: files of the bare model lack `model.` or `transformer.`.</param>

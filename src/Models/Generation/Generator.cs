@@ -127,7 +127,7 @@ public sealed class Generator : IDisposable
             _owner = owner;
             _ids = [.. prompt];
             _promptLength = prompt.Length;
-            int most = config.MaxNewTokens ?? Math.Max(1, (config.MaxLength ?? prompt.Length + 20) - prompt.Length);
+            int most = config.MaxNewTokens ?? Math.Max(1, (config.MaxLength ?? (prompt.Length + 20)) - prompt.Length);
             _limit = Math.Min(prompt.Length + most, model.MaxPositions);
             _ends = config.EosTokenIds;
             _sampler = new Sampler(config, prompt.Length, _ends);
@@ -148,7 +148,7 @@ public sealed class Generator : IDisposable
 
             Score();
             int made = _ids.Count - _promptLength;
-            double uniform = _owner.Random.Stream("sampling").Bits64(made) * 0x1p-64;
+            double uniform = _owner.Random.Stream("sampling").Bits64(made) * (1 / 18446744073709551616.0); // 2^-64
             int next = _sampler.Next(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_ids), _scores, uniform);
             _ids.Add(next);
             if (_ends.Contains(next))
