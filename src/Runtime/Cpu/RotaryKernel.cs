@@ -6,7 +6,7 @@ internal static unsafe class RotaryKernel
 {
     /// <summary>
     /// Rotates x (tokens, heads, headSize) into y; y may be x. Tokens lie <paramref name="xStride"/> and <paramref name="yStride"/> floats apart, their heads are contiguous.
-    /// cos and sin (positions, rotated / 2); positions (tokens) select their rows and must have been checked.
+    /// cos and sin (positions, rotated / 2); positions, one per token or fewer that repeat, select their rows and must have been checked.
     /// </summary>
     public static void Run(
         WorkerTeam team, int tokens, int heads, int headSize, int rotated, ReadOnlySpan<float> x, int xStride, ReadOnlySpan<float> cos, ReadOnlySpan<float> sin,
@@ -23,23 +23,29 @@ internal static unsafe class RotaryKernel
             throw new ArgumentException($"rotary: {tokens} tokens of {heads} heads of {headSize} ({rotated} rotated) do not fit {x.Length} and {y.Length} elements.");
         }
 
-        Sizes.Check("rotary", tokens, positions.Length, cos.Length, sin.Length);
+        Sizes.Check("rotary", cos.Length, sin.Length);
+        if (positions.IsEmpty || tokens % positions.Length != 0)
+        {
+            throw new ArgumentException($"rotary: {positions.Length} positions do not repeat evenly over {tokens} tokens.");
+        }
+
         fixed (float* px = x, pc = cos, ps = sin, py = y)
         fixed (int* pp = positions)
         {
-            Work work = new(px, xStride, pc, ps, pp, py, yStride, tokens, heads, headSize, rotated / 2, inverse ? -1 : 1);
+            Work work = new(px, xStride, pc, ps, pp, positions.Length, py, yStride, tokens, heads, headSize, rotated / 2, inverse ? -1 : 1);
             CpuKernel.Run(team, Sizes.RowChunks(tokens, (int)width), work);
         }
     }
 
     private readonly struct Work(
-        float* x, long xStride, float* cos, float* sin, int* positions, float* y, long yStride, int tokens, int heads, int headSize, int half, float sign) : ILanesWork
+        float* x, long xStride, float* cos, float* sin, int* positions, int period, float* y, long yStride, int tokens, int heads, int headSize, int half, float sign) : ILanesWork
     {
         private readonly float* _x = x;
         private readonly long _xStride = xStride;
         private readonly float* _cos = cos;
         private readonly float* _sin = sin;
         private readonly int* _positions = positions;
+        private readonly int _period = period;
         private readonly float* _y = y;
         private readonly long _yStride = yStride;
         private readonly int _tokens = tokens;
@@ -54,7 +60,7 @@ internal static unsafe class RotaryKernel
             (int first, int last) = Sizes.Rows(chunk, _tokens, _heads * _headSize);
             for (int token = first; token < last; token++)
             {
-                long row = (long)_positions[token] * _half;
+                long row = (long)_positions[token % _period] * _half;
                 for (int head = 0; head < _heads; head++)
                 {
                     float* x = _x + (token * _xStride) + (head * _headSize);

@@ -32,6 +32,18 @@ internal static unsafe class SoftmaxKernels
         }
     }
 
+    /// <summary>dx = dy · e^(x - lse); lse and dy (rows).</summary>
+    public static void LogSumExpBackward(
+        WorkerTeam team, int rows, int columns, ReadOnlySpan<float> x, ReadOnlySpan<float> lse, ReadOnlySpan<float> dy, Span<float> dx)
+    {
+        Sizes.Check("logsumexp backward", (long)rows * columns, x.Length, (long)rows * columns, dx.Length);
+        Sizes.Check("logsumexp backward", rows, lse.Length, rows, dy.Length);
+        fixed (float* px = x, pl = lse, pd = dy, pr = dx)
+        {
+            CpuKernel.Run(team, Sizes.RowChunks(rows, columns), new LogSumExpBackwardWork(px, pl, pd, pr, rows, columns));
+        }
+    }
+
     /// <summary>max and log Σ e^(x - max) of one row; their sum is its log-sum-exp.</summary>
     internal static (float Max, double LogSum) LogSumExp<T>(float* x, int columns)
         where T : unmanaged, IFloatLanes<T>
@@ -75,6 +87,39 @@ internal static unsafe class SoftmaxKernels
         public T Invoke<T>(T x)
             where T : unmanaged, ILanes<T>
             => T.Exp(x - T.Of(_shift));
+    }
+
+    /// <summary>factor · e^(x - lse).</summary>
+    private readonly struct ScaledProbability(float lse, float factor) : IUnaryOperator
+    {
+        private readonly float _lse = lse;
+        private readonly float _factor = factor;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public T Invoke<T>(T x)
+            where T : unmanaged, ILanes<T>
+            => T.Of(_factor) * T.Exp(x - T.Of(_lse));
+    }
+
+    private readonly struct LogSumExpBackwardWork(float* x, float* lse, float* dy, float* dx, int rows, int columns) : ILanesWork
+    {
+        private readonly float* _x = x;
+        private readonly float* _lse = lse;
+        private readonly float* _dy = dy;
+        private readonly float* _dx = dx;
+        private readonly int _rows = rows;
+        private readonly int _columns = columns;
+
+        public void Invoke<T>(int chunk, int worker)
+            where T : unmanaged, IFloatLanes<T>
+        {
+            (int first, int last) = Sizes.Rows(chunk, _rows, _columns);
+            for (int row = first; row < last; row++)
+            {
+                long at = (long)row * _columns;
+                Loops.Map<T, ScaledProbability>(_x + at, _dx + at, _columns, new ScaledProbability(_lse[row], _dy[row]));
+            }
+        }
     }
 
     private readonly struct Times(float factor) : IUnaryOperator

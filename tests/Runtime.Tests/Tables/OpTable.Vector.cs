@@ -16,7 +16,7 @@ internal static partial class OpTable
     private static Given Apart => Given.Of(DType.F32, (rng, count) => Array.ConvertAll(rng.Permutation(count), i => (i - (count / 2)) * 0.125));
 
     /// <summary>Element-wise ops, reductions, norms, activations, losses.</summary>
-    private static Row[] VectorRows() => [.. UnaryRows(), .. BinaryRows(), .. ReductionRows()];
+    private static Row[] VectorRows() => [.. UnaryRows(), .. BinaryRows(), .. ReductionRows(), .. RowRows(), .. ConversionRows()];
 
     private static Row[] UnaryRows() =>
     [
@@ -78,6 +78,45 @@ internal static partial class OpTable
             Row.Of(new Max(2, 1, true), cube, inputs: [Apart]),
             Row.Of(new Max(1, 1, false), cube, inputs: [Apart]),
             Row.Of(new Max(1, 1, false), ["3x9", "3x9x4"], inputs: [Given.Ties(3)]),
+        ];
+    }
+
+    /// <summary>Softmax, norms, gates, rotary embedding, losses.</summary>
+    private static Row[] RowRows()
+    {
+        string[] rows = ["1x1", "5x7", "2x3x33", "70x1030", "3x40000"];
+        string[] norms = ["2x31,31", "2x32,32", "2x3x33,33", "90x1030,1030", "3x2,2", "0x8,8"];
+        string[] biased = ["2x31,31,31", "2x3x33,33,33", "90x1030,1030,1030", "0x8,8,8"];
+        Given none = Given.F32.Fixed();
+        Given labels = new(DType.I32, (rng, shapes, self) => [.. Enumerable.Range(0, (int)shapes[self].Count).Select(i => i % 5 == 3 ? -100.0 : rng.Below(i, shapes[0].Last))], false);
+        return
+        [
+            Row.Of(new Softmax(), rows, bench: "4096x4096"),
+            Row.Of(new LogSoftmax(), rows, tol: new(Gradient: 2e-5)), // the gradients of a long row add up in each element
+            Row.Of(new LogSumExp(), rows),
+            Row.Of(new RmsNorm(1e-5f), norms, bench: "4096x2048,2048"),
+            Row.Of(new RmsNorm(1e-5f), ["2x33,33"], inputs: [Given.F32, Given.BF16]),
+            Row.Of(new LayerNorm(1e-5f), norms, bench: "4096x768,768"),
+            Row.Of(new LayerNorm(1e-5f), biased, bench: "4096x768,768,768"),
+            Row.Of(new LayerNorm(1e-5f), ["2x33,33,33"], inputs: [Given.F32, Given.BF16, Given.F16]),
+            Row.Of(new SwiGlu(), ["7,7", "5x33,5x33", "40x1030,40x1030", "0x3,0x3"], bench: "4096x4096,4096x4096"),
+            Row.Of(new RotaryEmbedding(), ["2x3x4x8,9x4,9x4,2x3", "5x2x16,9x8,9x8,5", "2x5x3x10,9x3,9x3,5", "6x1x2,4x1,4x1,6"], inputs: [Given.F32, none, none, Given.Below(4)], bench: "4x512x16x64,512x32,512x32,4x512"),
+            Row.Of(new Dropout(0.3f, new Rng(11).Stream("dropout"), 5), ["1", "1000", "3x33", "0x4"], bench: "4096x4096"),
+            Row.Of(new CrossEntropy(0, -100), ["1x5,1", "3x7,3", "2x6x33,2x6", "5x1000,5", "3x40000,3"], inputs: [Given.F32, labels], bench: "512x32000,512"),
+            Row.Of(new CrossEntropy(0.1f, -100), ["3x7,3", "2x6x33,2x6", "5x1000,5"], inputs: [Given.F32, labels]),
+            Row.Of(new CrossEntropy(0.1f, -100), ["3x7,3,7", "2x6x33,2x6,33"], inputs: [Given.F32, labels, Given.Positive.Fixed()]),
+        ];
+    }
+
+    private static Row[] ConversionRows()
+    {
+        string[] lengths = ["1", "7", "16", "33", "5x123", "0x8"];
+        return
+        [
+            Row.Of(new Cast(DType.F32), lengths, tol: Tolerance.Exact, inputs: [Given.BF16.Fixed()], bench: "4096x4096"),
+            Row.Of(new Cast(DType.F32), lengths, tol: Tolerance.Exact, inputs: [Given.F16.Fixed()]),
+            Row.Of(new Cast(DType.BF16), lengths, tol: Tolerance.Exact, inputs: [Given.F32.Fixed()], bench: "4096x4096"),
+            Row.Of(new Cast(DType.F16), lengths, tol: Tolerance.Exact, inputs: [Given.F32.Fixed()]),
         ];
     }
 }

@@ -1,0 +1,60 @@
+using Graft.Runtime.Cpu;
+
+namespace Graft.Runtime;
+
+/// <summary>y = x - log Σ e^x over the last axis.</summary>
+/// <remarks>x (..., C) F32 → y (..., C).</remarks>
+public readonly record struct LogSoftmax : IOp<LogSoftmax>
+{
+    /// <inheritdoc/>
+    public static OpInfo Info { get; } = new("log_softmax", 1);
+
+    /// <inheritdoc/>
+    public static void Infer(in LogSoftmax op, ref InferCall c)
+    {
+        c.RequireType(0, DType.F32);
+        c.Require(c.Shape(0).Rank > 0, "the input must have an axis to reduce");
+        c.Output(c.Shape(0), DType.F32);
+    }
+
+    /// <inheritdoc/>
+    public static Tensor Reference(in LogSoftmax op, Tape t, ReadOnlySpan<Tensor> x)
+    {
+        Tensor shifted = t.Sub(x[0], Tape.Detach(t.Max(x[0], -1, keepAxes: true)));
+        return t.Sub(shifted, t.Log(t.Sum(t.Exp(shifted), -1, keepAxes: true)));
+    }
+
+    /// <inheritdoc/>
+    public static Saves Saves(in LogSoftmax op, Needs needs) => Runtime.Saves.Nothing.Output();
+
+    /// <inheritdoc/>
+    public static void Forward(in LogSoftmax op, CpuCall c)
+    {
+        Shape shape = c.Input(0).Shape;
+        SoftmaxKernels.LogForward(c.Team, checked((int)shape.Rows), shape.Last, c.Input(0).AsReadOnlySpan<float>(), c.Output.AsSpan<float>());
+    }
+
+    /// <inheritdoc/>
+    public static void Backward(in LogSoftmax op, BackwardCall c)
+    {
+        Tensor dx = GradientTarget.Open(c, 0, out bool add);
+        if (c.OnCpu)
+        {
+            Shape shape = dx.Shape;
+            int rows = checked((int)shape.Rows);
+            SoftmaxKernels.LogBackward(c.Team, rows, shape.Last, c.Output.AsReadOnlySpan<float>(), c.OutputGradient.AsReadOnlySpan<float>(), dx.AsSpan<float>());
+        }
+
+        GradientTarget.Close(c, 0, dx, add);
+    }
+}
+
+/// <summary><see cref="Runtime.LogSoftmax"/> on a tape.</summary>
+public static class LogSoftmaxExtensions
+{
+    extension(Tape t)
+    {
+        /// <summary>y = x - log Σ e^x over the last axis.</summary>
+        public Tensor LogSoftmax(Tensor x) => t.Apply(default(LogSoftmax), x);
+    }
+}
