@@ -17,6 +17,9 @@ public class IndexingFixtureTests
         ["argmax"] = (t, row, x) => [("largest", t.ArgMax(x["x"])), ("smallest", t.ArgMax(x["x"], smallest: true))],
         ["gather"] = (t, row, x) => [("", t.Gather(x["x"], x["index"]))],
         ["scatter"] = (t, row, x) => [("", t.ScatterAdd(x["x"], x["index"], x["source"]))],
+        ["max"] = (t, row, x) => [("", t.Max(x["x"], -1))],
+        ["sum"] = (t, row, x) => [("", t.Sum(x["x"]))],
+        ["variance"] = (t, row, x) => Variance(t, x["x"]),
         ["matrix"] = (t, row, x) => [("", t.MatMul(x["a"], x["b"]))],
         ["batched"] = (t, row, x) => [("", t.MatMul(x["a"], x["b"], transposeB: true))],
     };
@@ -69,6 +72,13 @@ public class IndexingFixtureTests
     }
 
     private static (string Name, Tensor Value)[] Pair((Tensor Values, Tensor Indices) sorted) => [("values", sorted.Values), ("indices", sorted.Indices)];
+
+    private static (string Name, Tensor Value)[] Variance(Tape t, Tensor x)
+    {
+        Tensor squares = t.Sum(t.Square(t.Sub(x, t.Mean(x, -1, keepAxes: true))), -1);
+        Tensor unbiased = t.Scale(squares, 1.0 / (x.Shape.Last - 1));
+        return [("unbiased", unbiased), ("biased", t.Scale(squares, 1.0 / x.Shape.Last)), ("deviation", t.Sqrt(unbiased))];
+    }
 
     private static Tensor Load(Arena arena, OpRecording row, string input)
     {

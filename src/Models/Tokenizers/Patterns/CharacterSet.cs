@@ -4,6 +4,7 @@ namespace Graft.Models.Tokenizers;
 internal sealed class CharacterSet
 {
     private const int Ascii = 128;
+    private const int FewRanges = 8;
 
     private readonly List<(int First, int Last)> _ranges = [];
     private readonly List<Func<int, bool>> _predicates = [];
@@ -12,20 +13,19 @@ internal sealed class CharacterSet
     private ulong _low;
     private ulong _high;
     private uint[]? _plane;
+    private bool _ranged;
 
     /// <summary>True: the set is what the parts do not hold.</summary>
     public bool Negated { get; set; }
 
     /// <summary>True: a code point counts too if another of its case is in the set.</summary>
-    public bool IgnoreCase { get; init; }
+    public bool IgnoreCase { get; set; }
 
     /// <summary>The set to cut with, null for none.</summary>
     public CharacterSet? And { get; set; }
 
     /// <summary>The members below 128 of a frozen set, one bit each.</summary>
     public (ulong Low, ulong High) AsciiBits => (_low, _high);
-
-    public bool IsEmpty => _ranges.Count == 0 && _predicates.Count == 0 && _sets.Count == 0 && _categories == 0;
 
     public static CharacterSet Of(Func<int, bool> predicate, bool negated = false)
     {
@@ -62,6 +62,9 @@ internal sealed class CharacterSet
         }
 
         And?.Freeze();
+
+        // A few ranges are quicker to look through than to lay out.
+        _ranged = _predicates.Count == 0 && _sets.Count == 0 && _categories == 0 && And is null && !IgnoreCase && _ranges.Count <= FewRanges;
         _low = _high = 0;
         for (int c = 0; c < Ascii; c++)
         {
@@ -89,7 +92,7 @@ internal sealed class CharacterSet
             return (((c < 64 ? _low : _high) >> (c & 63)) & 1) != 0;
         }
 
-        if (c < 0x10000)
+        if (c < 0x10000 && !_ranged)
         {
             // Built when text beyond ASCII comes for the first time; two threads may build it twice, to the same bits.
             uint[] plane = _plane ?? BuildPlane();
@@ -113,16 +116,19 @@ internal sealed class CharacterSet
         return _plane = plane;
     }
 
+    // Case comes after union and cut, negation last: [^a] without regard to case is neither a nor A.
     private bool Evaluate(int c)
     {
-        bool inside = Parts(c);
+        bool inside = Cut(c);
         if (!inside && IgnoreCase)
         {
-            inside = CaseVariants.Of(c).Exists(Parts);
+            inside = CaseVariants.Of(c).Exists(Cut);
         }
 
-        return inside != Negated && (And is null || And.Evaluate(c));
+        return inside != Negated;
     }
+
+    private bool Cut(int c) => Parts(c) && (And is null || And.Evaluate(c));
 
     private bool Parts(int c)
     {

@@ -13,7 +13,10 @@ internal sealed partial class PatternParser
             case '(':
                 return Group();
             case '[':
-                return new PatternNode.One(Class().Freeze());
+                // Classes inside classes know nothing of case, the whole does.
+                CharacterSet set = Class();
+                set.IgnoreCase = _ignoreCase;
+                return new PatternNode.One(set.Freeze());
             case '.':
                 bool dotAll = _dotAll;
                 return new PatternNode.One(CharacterSet.Of(x => dotAll || x != '\n').Freeze());
@@ -33,8 +36,13 @@ internal sealed partial class PatternParser
 
     private PatternNode.One Literal(int codePoint)
     {
-        CharacterSet set = new() { IgnoreCase = _ignoreCase };
+        CharacterSet set = new();
         set.Add(codePoint, codePoint);
+        foreach (int variant in _ignoreCase ? CaseVariants.Of(codePoint) : [])
+        {
+            set.Add(variant, variant);
+        }
+
         return new PatternNode.One(set.Freeze());
     }
 

@@ -12,7 +12,7 @@ internal sealed partial class PatternParser
         }
 
         bool negated = Take("^");
-        CharacterSet set = new() { IgnoreCase = _ignoreCase };
+        CharacterSet set = new();
         CharacterSet? earlier = null;
         bool first = true;
         while (true)
@@ -33,7 +33,7 @@ internal sealed partial class PatternParser
             {
                 set.And = earlier;
                 earlier = set;
-                set = new CharacterSet { IgnoreCase = _ignoreCase };
+                set = new CharacterSet();
                 continue;
             }
 
@@ -54,20 +54,8 @@ internal sealed partial class PatternParser
 
         _depth--;
         set.And = earlier;
-        if (!negated)
-        {
-            return set;
-        }
-
-        if (earlier is null)
-        {
-            set.Negated = true;
-            return set;
-        }
-
-        CharacterSet outer = new() { Negated = true };
-        outer.Add(set);
-        return outer;
+        set.Negated = negated;
+        return set;
     }
 
     private void ReadItem(CharacterSet set)
