@@ -20,6 +20,7 @@ public class IndexingFixtureTests
         ["max"] = (t, row, x) => [("", t.Max(x["x"], -1))],
         ["sum"] = (t, row, x) => [("", t.Sum(x["x"]))],
         ["variance"] = (t, row, x) => Variance(t, x["x"]),
+        ["masked"] = (t, row, x) => [("", t.Softmax(t.MaskedFill(x["x"], Not(t, x["keep"]), float.NegativeInfinity)))],
         ["matrix"] = (t, row, x) => [("", t.MatMul(x["a"], x["b"]))],
         ["batched"] = (t, row, x) => [("", t.MatMul(x["a"], x["b"], transposeB: true))],
     };
@@ -79,6 +80,9 @@ public class IndexingFixtureTests
         Tensor unbiased = t.Scale(squares, 1.0 / (x.Shape.Last - 1));
         return [("unbiased", unbiased), ("biased", t.Scale(squares, 1.0 / x.Shape.Last)), ("deviation", t.Sqrt(unbiased))];
     }
+
+    private static Tensor Not(Tape t, Tensor mask) =>
+        t.Arena.Create<bool>(mask.Shape, Array.ConvertAll(mask.ToArray<bool>(), v => !v), MemoryCategory.Activations);
 
     private static Tensor Load(Arena arena, OpRecording row, string input)
     {
