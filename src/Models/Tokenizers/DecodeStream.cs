@@ -1,6 +1,7 @@
 namespace Graft.Models.Tokenizers;
 
-/// <summary>Decodes ids that arrive one by one, giving text out as soon as its characters are complete. The pieces together are the text of all ids, but for an unfinished end.</summary>
+/// <summary>Decodes ids that arrive one by one, giving text out as soon as its characters are complete. The pieces together are the text of all ids,
+/// but for an unfinished end.</summary>
 public sealed class DecodeStream
 {
     private const char Unfinished = '\uFFFD';

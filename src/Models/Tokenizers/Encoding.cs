@@ -46,7 +46,8 @@ public sealed class Encoding
     /// <summary>Number of tokens.</summary>
     public int Count => Ids.Length;
 
-    /// <summary>The range of each token in its own text, in UTF-16 units of the .NET string. Tokens that are parts of one character all have its range; added tokens have 0, 0.</summary>
+    /// <summary>The range of each token in its own text, in UTF-16 units of the .NET string. Tokens that are parts of one character all have its
+    /// range; added tokens have 0, 0.</summary>
     public TextOffset[] Offsets => _units ??= ToUnits();
 
     /// <summary>The same ranges in Unicode code points, as Python counts them.</summary>

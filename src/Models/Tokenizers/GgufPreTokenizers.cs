@@ -25,7 +25,8 @@ internal static class GgufPreTokenizers
                 return (new ByteLevelPreTokenizer(prefix: false, words: true), false, false);
             case "smollm" or "starcoder" or "refact" or "command-r" or "codeshell" or "exaone":
                 return (new PreTokenizerSequence(
-                    [new CharacterPreTokenizer(CharacterProperties.IsNumeric, SplitBehavior.Isolated), new ByteLevelPreTokenizer(prefix: false, words: true)]), false, false);
+                    [new CharacterPreTokenizer(CharacterProperties.IsNumeric, SplitBehavior.Isolated), new ByteLevelPreTokenizer(prefix: false,
+                        words: true)]), false, false);
             case "llama-bpe" or "llama3" or "llama-v3" or "dbrx" or "smaug-bpe":
                 return (BySplit(Llama3), true, false);
             case "qwen2" or "deepseek-r1-qwen":

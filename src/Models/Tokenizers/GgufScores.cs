@@ -9,7 +9,8 @@ internal static class GgufScores
     // SentencePiece's pieces are short; beyond this, cuts would cost time without end in a hostile file.
     private const int LongestPiece = 512;
 
-    /// <summary>Every way to cut a token into two tokens, ranked by the score of the whole: the merge of highest score comes first, as in the file's model.</summary>
+    /// <summary>Every way to cut a token into two tokens, ranked by the score of the whole: the merge of highest score comes first, as in the file's
+    /// model.</summary>
     public static PairTable ToMerges(GgufVocabulary source, IReadOnlyList<float> scores, Vocabulary vocabulary)
     {
         int[] order = [.. Enumerable.Range(0, source.Tokens.Count).Where(id => IsPiece(source, id)).OrderByDescending(id => scores[id])];

@@ -12,7 +12,8 @@ public static class GgufTokenizer
     // SentencePiece writes blanks as this character.
     private const string Blank = "\u2581";
 
-    /// <summary>Builds the tokenizer. Throws <see cref="CheckpointException"/> for a model or pre-tokenizer that is not known, by name, and for lists that do not fit.</summary>
+    /// <summary>Builds the tokenizer. Throws <see cref="CheckpointException"/> for a model or pre-tokenizer that is not known, by name, and for
+    /// lists that do not fit.</summary>
     public static Tokenizer Create(GgufVocabulary vocabulary)
     {
         ArgumentNullException.ThrowIfNull(vocabulary);
@@ -47,7 +48,8 @@ public static class GgufTokenizer
                 throw new CheckpointException($"tokenizer.ggml.merges: entry {rank}, '{lines[rank]}', is not two tokens with a blank between");
             }
 
-            BpeMerges.Add(merges, tokens, lines[rank][..blank], lines[rank][(blank + 1)..], string.Empty, rank, what => new CheckpointException($"tokenizer.ggml.merges: {what}"));
+            BpeMerges.Add(merges, tokens, lines[rank][..blank], lines[rank][(blank + 1)..], string.Empty, rank,
+                what => new CheckpointException($"tokenizer.ggml.merges: {what}"));
         }
 
         (PreTokenizer preTokenizer, bool ignoreMerges, bool compose) = GgufPreTokenizers.Find(vocabulary.Pre);

@@ -2,7 +2,8 @@ using Graft.Runtime;
 
 namespace Graft.Models.Tokenizers;
 
-/// <summary>Turns text into the ids of a model and back. Reads `tokenizer.json` files of Hugging Face tokenizers; safe for use by many threads at once.</summary>
+/// <summary>Turns text into the ids of a model and back. Reads `tokenizer.json` files of Hugging Face tokenizers; safe for use by many threads at
+/// once.</summary>
 /// <remarks>Truncation and padding that a file asks for are not carried out: lengths are the business of whoever builds batches.</remarks>
 public sealed class Tokenizer
 {
@@ -51,14 +52,16 @@ public sealed class Tokenizer
     /// <summary>Id of the token for unknown text, null if the configuration names none.</summary>
     public int? UnknownId => IdOf(Config.UnknownToken);
 
-    /// <summary>Loads a `tokenizer.json`, or the one in a directory, with the `tokenizer_config.json` beside it. Throws <see cref="CheckpointException"/> that names file and field.</summary>
+    /// <summary>Loads a `tokenizer.json`, or the one in a directory, with the `tokenizer_config.json` beside it. Throws
+    /// <see cref="CheckpointException"/> that names file and field.</summary>
     public static Tokenizer Load(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
         return TokenizerReader.Load(path);
     }
 
-    /// <summary>Reads the bytes of a `tokenizer.json`; <paramref name="name"/> stands for the file in errors. Throws <see cref="CheckpointException"/>.</summary>
+    /// <summary>Reads the bytes of a `tokenizer.json`; <paramref name="name"/> stands for the file in errors. Throws
+    /// <see cref="CheckpointException"/>.</summary>
     public static Tokenizer Parse(ReadOnlySpan<byte> json, string name) => TokenizerReader.Parse(json, name, TokenizerConfig.Empty);
 
     /// <summary>The tokens of a text.</summary>

@@ -35,7 +35,8 @@ public sealed record TokenizerConfig(string? BosToken, string? EosToken, string?
             TokenizerField length = root.Find("model_max_length");
             int? longest = length.Kind == JsonValueKind.Number && length.Number() is >= 1 and <= int.MaxValue ? (int)length.Number() : null;
             return new TokenizerConfig(
-                Token(root.Find("bos_token")), Token(root.Find("eos_token")), Token(root.Find("pad_token")), Token(root.Find("unk_token")), Template(root.Find("chat_template")), longest);
+                Token(root.Find("bos_token")), Token(root.Find("eos_token")), Token(root.Find("pad_token")), Token(root.Find("unk_token")),
+                    Template(root.Find("chat_template")), longest);
         });
     }
 

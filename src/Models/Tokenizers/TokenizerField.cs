@@ -122,10 +122,14 @@ internal readonly struct TokenizerField
     public bool Boolean(bool byDefault) => IsNull ? byDefault : Boolean();
 
     public int Integer() =>
-        _value.ValueKind == JsonValueKind.Number && _value.TryGetInt32(out int value) && value >= 0 ? value : throw Error($"a number from 0 on is needed, not {Shown()}");
+        _value.ValueKind == JsonValueKind.Number && _value.TryGetInt32(out int value) && value >= 0
+            ? value
+            : throw Error($"a number from 0 on is needed, not {Shown()}");
 
     public double Number() =>
-        _value.ValueKind == JsonValueKind.Number && _value.TryGetDouble(out double value) && double.IsFinite(value) ? value : throw Error($"a number is needed, not {Shown()}");
+        _value.ValueKind == JsonValueKind.Number && _value.TryGetDouble(out double value) && double.IsFinite(value)
+            ? value
+            : throw Error($"a number is needed, not {Shown()}");
 
     /// <summary>One code point.</summary>
     public string Character()

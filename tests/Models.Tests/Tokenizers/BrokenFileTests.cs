@@ -116,7 +116,8 @@ public class BrokenFileTests
 
     [Test]
     public void A_file_that_is_not_there_is_refused_by_name() =>
-        Assert.That(() => Tokenizer.Load(Path.Combine(Path.GetTempPath(), "graft-no-such-folder", "tokenizer.json")), Throws.TypeOf<CheckpointException>().With.Message.Contains("tokenizer.json"));
+        Assert.That(() => Tokenizer.Load(Path.Combine(Path.GetTempPath(), "graft-no-such-folder", "tokenizer.json")),
+            Throws.TypeOf<CheckpointException>().With.Message.Contains("tokenizer.json"));
 
     [Test]
     public void Mutated_files_give_a_working_tokenizer_or_a_typed_error()

@@ -54,7 +54,8 @@ public class GgufTokenizerTests
     }
 
     private static GgufVocabulary Vocabulary(float[] scores) => new(
-        "llama", null, s_tokens, scores, [2, 3, 3, .. Enumerable.Repeat(6, 256), .. Enumerable.Repeat(1, s_tokens.Length - 259)], null, 1, 2, null, 0, null, null);
+        "llama", null, s_tokens, scores, [2, 3, 3, .. Enumerable.Repeat(6, 256), .. Enumerable.Repeat(1, s_tokens.Length - 259)], null, 1, 2, null, 0,
+            null, null);
 
     /// <summary>SentencePiece's rule, done the slow way.</summary>
     private static List<int> Reference(string text, float[] scores)

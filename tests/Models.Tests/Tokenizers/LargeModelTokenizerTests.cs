@@ -9,7 +9,8 @@ namespace Graft.Models.Tests.Tokenizers;
 public class LargeModelTokenizerTests
 {
     private static IEnumerable<string> Folders() => FixtureFolder.Models is { } root
-        ? Directory.EnumerateDirectories(root).Where(f => File.Exists(Path.Combine(f, "tokenizer.json")) && File.Exists(Path.Combine(f, "strings.jsonl"))).Select(f => Path.GetFileName(f)!).DefaultIfEmpty(string.Empty)
+        ? Directory.EnumerateDirectories(root).Where(f => File.Exists(Path.Combine(f, "tokenizer.json")) && File.Exists(Path.Combine(f,
+            "strings.jsonl"))).Select(f => Path.GetFileName(f)!).DefaultIfEmpty(string.Empty)
         : [string.Empty];
 
     [TestCaseSource(nameof(Folders))]

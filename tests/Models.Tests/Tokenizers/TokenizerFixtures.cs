@@ -14,7 +14,8 @@ internal static class TokenizerFixtures
     {
         string root = FixtureFolder.PathOf("tokenizers");
         return Directory.Exists(root)
-            ? Directory.EnumerateDirectories(root).Where(f => File.Exists(Path.Combine(f, "tokenizer.json"))).Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)
+            ? Directory.EnumerateDirectories(root).Where(f => File.Exists(Path.Combine(f, "tokenizer.json"))).Select(f =>
+                Path.GetFileName(f)!).Order(StringComparer.Ordinal)
             : [];
     }
 
@@ -100,5 +101,6 @@ internal sealed class Differences
     public void AssertNone(string where) =>
         Assert.That(_found, Is.Empty, $"{where}: {_found.Count} of {Checked} comparisons differ:\n{string.Join('\n', _found.Take(15))}");
 
-    private static string Part<T>(List<T> list, int at) => "[" + string.Join(", ", list.Skip(Math.Max(0, at - 2)).Take(8).Select(x => x is string s ? JsonSerializer.Serialize(s) : x?.ToString() ?? "null")) + "]";
+    private static string Part<T>(List<T> list, int at) => "[" + string.Join(", ", list.Skip(Math.Max(0, at - 2)).Take(8).Select(x => x is string s
+        ? JsonSerializer.Serialize(s) : x?.ToString() ?? "null")) + "]";
 }

@@ -65,7 +65,8 @@ public class TokenizerTests
         Stopwatch clock = Stopwatch.StartNew();
         Tokenizer tokenizer = Tokenizer.Load(FixtureFolder.PathOf("tokenizers", largest));
         TimeSpan load = clock.Elapsed;
-        string text = string.Concat(TokenizerFixtures.Lines(largest, "strings.jsonl").Where(l => l.Text("kind") is "prose" or "long" or "code").Select(l => l.Text("text") + "\n"));
+        string text = string.Concat(TokenizerFixtures.Lines(largest, "strings.jsonl").Where(l => l.Text("kind") is "prose" or "long"
+            or "code").Select(l => l.Text("text") + "\n"));
         text = string.Concat(Enumerable.Repeat(text, 1 + (400_000 / Math.Max(1, text.Length))));
         List<int> ids = [];
         tokenizer.EncodeIds(text, ids);
@@ -86,7 +87,8 @@ public class TokenizerTests
         foreach (string folder in Folders())
         {
             Tokenizer tokenizer = TokenizerFixtures.Load(folder);
-            foreach ((string? token, int? id) in new[] { (tokenizer.Config.BosToken, tokenizer.BosId), (tokenizer.Config.EosToken, tokenizer.EosId), (tokenizer.Config.PadToken, tokenizer.PadId) })
+            foreach ((string? token, int? id) in new[] { (tokenizer.Config.BosToken, tokenizer.BosId), (tokenizer.Config.EosToken, tokenizer.EosId),
+                (tokenizer.Config.PadToken, tokenizer.PadId) })
             {
                 Assert.That(id is null ? null : tokenizer.IdToToken(id.Value), Is.EqualTo(token), folder);
             }

@@ -21,7 +21,8 @@ internal sealed class WordPieceDecoder(string prefix, bool cleanup) : Decoder
 {
     private static readonly (string Old, string New)[] s_cleanup =
     [
-        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"),
+            (" 've", "'ve"), (" 're", "'re"),
     ];
 
     /// <summary>Undoes blanks that tokenization put before punctuation and English contractions.</summary>
@@ -52,7 +53,8 @@ internal sealed class BpeDecoder(string suffix) : Decoder
         [.. tokens.Select((token, i) => Substitute(token, suffix, i == tokens.Count - 1 ? string.Empty : " "))];
 }
 
-/// <summary>Connectionist temporal classification: repeated pieces become one, padding goes, delimiters become blanks (with the clean-up alone, as in the reference).</summary>
+/// <summary>Connectionist temporal classification: repeated pieces become one, padding goes, delimiters become blanks (with the clean-up alone, as
+/// in the reference).</summary>
 internal sealed class CtcDecoder(string padding, string delimiter, bool cleanup) : Decoder
 {
     public override List<string> Apply(List<string> tokens)

@@ -146,7 +146,8 @@ internal sealed class NmtNormalizer : Normalizer
     public override void Apply(NormalizedText text, int origin)
     {
         CharacterChanges.Filter(text, origin, c => c is not ((>= 1 and <= 8) or 0xB or (>= 0xE and <= 0x1F) or 0x7F or 0x8F or 0x9F));
-        CharacterChanges.Map(text, origin, c => c is 9 or 10 or 12 or 13 or 0x1680 or (>= 0x200B and <= 0x200F) or 0x2028 or 0x2029 or 0x2581 or 0xFEFF or 0xFFFD ? ' ' : c);
+        CharacterChanges.Map(text, origin, c => c is 9 or 10 or 12 or 13 or 0x1680 or (>= 0x200B and <= 0x200F) or 0x2028 or 0x2029 or 0x2581
+            or 0xFEFF or 0xFFFD ? ' ' : c);
     }
 }
 
@@ -159,7 +160,8 @@ internal sealed class BertNormalizer(bool clean, bool ideographs, bool? accents,
     {
         if (clean)
         {
-            CharacterChanges.Filter(text, origin, c => c is not (0 or 0xFFFD) && (c is '\t' or '\n' or '\r' || (CharacterProperties.CategoryBit(c) & s_control) == 0));
+            CharacterChanges.Filter(text, origin, c => c is not (0 or 0xFFFD) && (c is '\t' or '\n' or '\r'
+                || (CharacterProperties.CategoryBit(c) & s_control) == 0));
             CharacterChanges.Map(text, origin, c => CharacterProperties.IsWhiteSpace(c) ? ' ' : c);
         }
 

@@ -74,7 +74,8 @@ internal ref struct PatternMatcher : IDisposable
         {
             if (--_budget < 0)
             {
-                throw new GraftException("a pattern of the tokenizer needs too many steps on this text: it backtracks without bound; use another pattern or a shorter text");
+                throw new GraftException(
+                    "a pattern of the tokenizer needs too many steps on this text: it backtracks without bound; use another pattern or a shorter text");
             }
 
             ref readonly PatternInstruction step = ref _code[code];

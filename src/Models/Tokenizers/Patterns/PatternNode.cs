@@ -38,7 +38,8 @@ internal abstract record PatternNode
             case Sequence sequence:
                 return sequence.Parts.Aggregate((0, 0), (sum, p) => Add(sum, p.Width()));
             case Choice choice:
-                return choice.Options.Select(o => o.Width()).Aggregate((a, b) => (Math.Min(a.Least, b.Least), a.Most < 0 || b.Most < 0 ? -1 : Math.Max(a.Most, b.Most)));
+                return choice.Options.Select(o => o.Width()).Aggregate((a, b) => (Math.Min(a.Least, b.Least), a.Most < 0 || b.Most < 0 ? -1
+                    : Math.Max(a.Most, b.Most)));
             case Repeat repeat:
                 (int least, int most) = repeat.Body.Width();
                 return (Product(least, repeat.Least), most == 0 ? 0 : most < 0 || repeat.Most < 0 ? -1 : Product(most, repeat.Most));

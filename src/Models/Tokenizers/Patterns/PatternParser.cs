@@ -3,7 +3,8 @@ using Graft.Runtime;
 
 namespace Graft.Models.Tokenizers;
 
-/// <summary>Reads a regular expression in the dialect of tokenizer files (Oniguruma's Ruby syntax over Unicode). What it does not know it refuses by name.</summary>
+/// <summary>Reads a regular expression in the dialect of tokenizer files (Oniguruma's Ruby syntax over Unicode). What it does not know it refuses by
+/// name.</summary>
 internal sealed partial class PatternParser
 {
     private const int MostLength = 100_000;

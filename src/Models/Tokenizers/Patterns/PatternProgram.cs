@@ -23,7 +23,8 @@ internal enum PatternOperation
 }
 
 /// <summary>One instruction. What A to D mean is told where <see cref="PatternProgram"/> writes them.</summary>
-internal readonly record struct PatternInstruction(PatternOperation Operation, int A = 0, int B = 0, int C = 0, int D = 0, CharacterSet? Set = null, FirstSet First = default);
+internal readonly record struct PatternInstruction(PatternOperation Operation, int A = 0, int B = 0, int C = 0, int D = 0, CharacterSet? Set = null,
+    FirstSet First = default);
 
 /// <summary>The ASCII characters a match may begin with; Open: it may also begin with nothing, so that the set says nothing.</summary>
 internal readonly record struct FirstSet(ulong Low, ulong High, bool Open)

@@ -138,7 +138,8 @@ internal static class PatternProperties
         {
             "alpha" => CharacterSet.Of(CharacterProperties.IsAlphabetic, negated),
             "digit" => CharacterSet.OfCategories(Of(UnicodeCategory.DecimalDigitNumber), negated),
-            "alnum" => CharacterSet.Of(c => CharacterProperties.IsAlphabetic(c) || (CharacterProperties.CategoryBit(c) & Of(UnicodeCategory.DecimalDigitNumber)) != 0, negated),
+            "alnum" => CharacterSet.Of(c => CharacterProperties.IsAlphabetic(c)
+                || (CharacterProperties.CategoryBit(c) & Of(UnicodeCategory.DecimalDigitNumber)) != 0, negated),
             "upper" => CharacterSet.Of(CharacterProperties.IsUppercase, negated),
             "lower" => CharacterSet.Of(CharacterProperties.IsLowercase, negated),
             "space" => CharacterSet.Of(CharacterProperties.IsWhiteSpace, negated),
@@ -147,7 +148,8 @@ internal static class PatternProperties
             "punct" => CharacterSet.OfCategories(CharacterProperties.Punctuations | CharacterProperties.Symbols, negated),
             "graph" => CharacterSet.Of(c => !CharacterProperties.IsWhiteSpace(c) && (CharacterProperties.CategoryBit(c) & invisible) == 0, negated),
             "print" => CharacterSet.Of(
-                c => (CharacterProperties.CategoryBit(c) & (invisible | CharacterProperties.Mask(UnicodeCategory.LineSeparator, UnicodeCategory.ParagraphSeparator))) == 0, negated),
+                c => (CharacterProperties.CategoryBit(c) & (invisible | CharacterProperties.Mask(UnicodeCategory.LineSeparator,
+                    UnicodeCategory.ParagraphSeparator))) == 0, negated),
             "xdigit" => CharacterSet.Of(c => c < 128 && char.IsAsciiHexDigit((char)c), negated),
             "word" => CharacterSet.Of(CharacterProperties.IsWord, negated),
             "ascii" => CharacterSet.Of(c => c < 128, negated),

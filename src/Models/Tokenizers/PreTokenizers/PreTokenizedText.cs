@@ -1,6 +1,7 @@
 namespace Graft.Models.Tokenizers;
 
-/// <summary>A part of a text on its way to the model: a range of a normalized text, where it lies in the original, and its token if it is an added one.</summary>
+/// <summary>A part of a text on its way to the model: a range of a normalized text, where it lies in the original, and its token if it is an added
+/// one.</summary>
 internal readonly record struct Piece(NormalizedText Source, int Start, int Length, int OriginalStart, int OriginalEnd, int AddedId = -1)
 {
     public ReadOnlySpan<char> Span => Source.Text.AsSpan(Start, Length);

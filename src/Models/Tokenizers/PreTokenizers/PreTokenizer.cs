@@ -23,9 +23,11 @@ internal abstract class PreTokenizer
             case "ByteLevel":
                 return new ByteLevelPreTokenizer(field.Get("add_prefix_space").Boolean(), field.Find("use_regex").Boolean(true));
             case "Split":
-                return new SplitPreTokenizer(SplitPattern.Read(field.Get("pattern")), field.Get("invert").Boolean(), SplitBehaviors.Read(field.Get("behavior")));
+                return new SplitPreTokenizer(SplitPattern.Read(field.Get("pattern")), field.Get("invert").Boolean(),
+                    SplitBehaviors.Read(field.Get("behavior")));
             case "Digits":
-                return new CharacterPreTokenizer(CharacterProperties.IsNumeric, field.Get("individual_digits").Boolean() ? SplitBehavior.Isolated : SplitBehavior.Contiguous);
+                return new CharacterPreTokenizer(CharacterProperties.IsNumeric, field.Get("individual_digits").Boolean() ? SplitBehavior.Isolated
+                    : SplitBehavior.Contiguous);
             case "Punctuation":
                 TokenizerField behavior = field.Find("behavior");
                 return new CharacterPreTokenizer(CharacterProperties.IsPunctuation, behavior.IsNull ? SplitBehavior.Isolated : SplitBehaviors.Read(behavior));

@@ -12,7 +12,8 @@ internal sealed class AddedVocabulary
     private readonly TokenFinder? _raw;
     private readonly TokenFinder? _normalized;
 
-    /// <summary>Gives ids as the reference does: the vocabulary's if it has the text, else the next that is free. The id a file claims does not count.</summary>
+    /// <summary>Gives ids as the reference does: the vocabulary's if it has the text, else the next that is free. The id a file claims does not
+    /// count.</summary>
     public AddedVocabulary(IEnumerable<AddedToken> tokens, Vocabulary vocabulary, Normalizer? normalizer)
     {
         int next = vocabulary.Count;
@@ -157,7 +158,8 @@ internal sealed class AddedVocabulary
             }
         }
 
-        private bool Find(ReadOnlySpan<char> text, int from, out int start, out int end, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out AddedToken? token)
+        private bool Find(ReadOnlySpan<char> text, int from, out int start, out int end,
+            [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out AddedToken? token)
         {
             (end, token) = (-1, null);
             for (start = from; ; start++)

@@ -49,6 +49,7 @@ internal static class BpeMerges
 
         table.Set(a, b, rank, IdOf(left + right[prefix.Length..]));
 
-        int IdOf(string token) => vocabulary.IdOf(token) ?? throw error($"merge {rank}, '{left}' and '{right}', needs the token '{token}', which is not in the vocabulary");
+        int IdOf(string token) => vocabulary.IdOf(token)
+            ?? throw error($"merge {rank}, '{left}' and '{right}', needs the token '{token}', which is not in the vocabulary");
     }
 }

@@ -27,7 +27,8 @@ internal sealed class WordPieceModel(Vocabulary vocabulary, string unknown, stri
         if (CodePoints.Count(piece) > longest || !TryCut(piece, tokens))
         {
             tokens.RemoveRange(first, tokens.Count - first);
-            int id = Vocabulary.IdOf(unknown) ?? throw new CheckpointException($"model.unk_token: '{unknown}' is needed for a word but is not in the vocabulary");
+            int id = Vocabulary.IdOf(unknown)
+                ?? throw new CheckpointException($"model.unk_token: '{unknown}' is needed for a word but is not in the vocabulary");
             tokens.Add(new ModelToken(id, 0, System.Text.Encoding.UTF8.GetByteCount(piece), unknown));
         }
     }
@@ -91,6 +92,7 @@ internal sealed class WordLevelModel(Vocabulary vocabulary, string unknown) : To
     {
         known = Vocabulary.TryGetId(piece, out int id);
         return known ? id
-            : Vocabulary.IdOf(unknown) ?? throw new CheckpointException($"model.unk_token: '{unknown}' is needed for a word but is not in the vocabulary");
+            : Vocabulary.IdOf(unknown)
+                ?? throw new CheckpointException($"model.unk_token: '{unknown}' is needed for a word but is not in the vocabulary");
     }
 }
