@@ -21,7 +21,15 @@ internal static partial class OpTable
         Row.Of(new ScaledDotProductAttention(4, 2, 0.3f, true, 0, 0, 0, true, false, false), shapes: ["2x33x96", "1x70x128"], bench: "4x256x1024"),
         Row.Of(new ScaledDotProductAttention(2, 1, 0.3f, true, 0, 0, 0, true, true, true), shapes: ["2x33x32,2x33x2,2"], inputs: [Given.F32, Intervals, Given.F32]),
         Row.Of(new ScaledDotProductAttention(2, 1, 0.3f, false, 0, 3, 0, false, true, false), shapes: ["2x9x16,2x30x8,2x30x8,2x9x2"], inputs: [Given.F32, Given.F32, Given.F32, Intervals]),
+        Row.Of(new SelectedLogProb(0, 0, false), shapes: ["5x8,11x8,5", "2x40x16,11x16,2x40", "0x4,11x4,0"], inputs: [Given.F32, Given.F32, Labels(11)], bench: "512x768,32000x768,512"),
+        Row.Of(new SelectedLogProb(0, 0, false), shapes: ["5x8,11x8,5", "50x9,11x9,50"], inputs: [Given.F32, Given.BF16.Fixed(), Labels(11)]),
+        Row.Of(new SelectedLogProb(0.1f, 0, true), shapes: ["5x8,37x8,5"], inputs: [Given.F32, Given.F32, Labels(37)]),
+        Row.Of(new SelectedLogProb(0.2f, 3, true), shapes: ["6x8,37x8,6"], inputs: [Given.F32, Given.F32, Labels(37)]),
+        Row.Of(new SelectedLogProb(0.2f, 3, false), shapes: ["7x8,37x8,7"], inputs: [Given.F32, Given.F32.Fixed(), Labels(37)]),
     ];
+
+    /// <summary>Classes, and now and then -1 for none.</summary>
+    private static Given Labels(int classes) => Given.Of(DType.I32, (rng, count) => [.. Enumerable.Range(0, count).Select(i => (double)rng.Below(i, classes + 1) - 1)]);
 
     /// <summary>Pairs of a start and an end, of which some are empty.</summary>
     private static Given Intervals => Given.Of(DType.I32, (rng, count) => [.. Enumerable.Range(0, count).Select(i => (double)rng.Below(i, i % 2 == 0 ? 6 : 30))]);
