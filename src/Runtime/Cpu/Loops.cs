@@ -2,12 +2,12 @@ namespace Graft.Runtime.Cpu;
 
 /// <summary>Loops over one contiguous piece of memory on one thread: the inside of the kernels. The result of a map may be one of its inputs.</summary>
 /// <remarks>
-/// Sums run in four accumulators of lanes over blocks of 4096 elements, so a lane adds at most 256 numbers before the blocks are added in F64: the order is fixed by the
-/// length and the width alone. A call stands only behind the loops, else the JIT would spill the accumulators in every round.
+/// Sums run in four accumulators of lanes over blocks of 256 vectors, so a lane adds 64 numbers before the blocks are added in F64: the order is fixed by the length and the
+/// width alone, and narrow vectors are as exact as wide ones. A call stands only behind the loops, else the JIT would spill the accumulators in every round.
 /// </remarks>
 internal static unsafe class Loops
 {
-    private const int Block = 4096;
+    private const int VectorsPerBlock = 256;
 
     /// <summary>result[i] = op(x[i]).</summary>
     public static void Map<T, TOperator>(float* x, float* result, int count, TOperator op)
@@ -68,10 +68,11 @@ internal static unsafe class Loops
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
     {
+        int block = VectorsPerBlock * T.Count;
         double total = 0;
-        for (int start = 0; start < count; start += Block)
+        for (int start = 0; start < count; start += block)
         {
-            total += SumBlock<T, TOperator>(x + start, Math.Min(Block, count - start), op);
+            total += SumBlock<T, TOperator>(x + start, Math.Min(block, count - start), op);
         }
 
         return total;
@@ -82,10 +83,11 @@ internal static unsafe class Loops
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IBinaryOperator
     {
+        int block = VectorsPerBlock * T.Count;
         double total = 0;
-        for (int start = 0; start < count; start += Block)
+        for (int start = 0; start < count; start += block)
         {
-            total += SumBlock<T, TOperator>(x + start, y + start, Math.Min(Block, count - start), op);
+            total += SumBlock<T, TOperator>(x + start, y + start, Math.Min(block, count - start), op);
         }
 
         return total;
@@ -96,10 +98,11 @@ internal static unsafe class Loops
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, ITernaryOperator
     {
+        int block = VectorsPerBlock * T.Count;
         double total = 0;
-        for (int start = 0; start < count; start += Block)
+        for (int start = 0; start < count; start += block)
         {
-            total += SumBlock<T, TOperator>(x + start, y + start, z + start, Math.Min(Block, count - start), op);
+            total += SumBlock<T, TOperator>(x + start, y + start, z + start, Math.Min(block, count - start), op);
         }
 
         return total;
@@ -110,10 +113,11 @@ internal static unsafe class Loops
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
     {
+        int block = VectorsPerBlock * T.Count;
         double total = 0;
-        for (int start = 0; start < count; start += Block)
+        for (int start = 0; start < count; start += block)
         {
-            int length = Math.Min(Block, count - start);
+            int length = Math.Min(block, count - start);
             Map<T, TOperator>(x + start, result + start, length, op);
             total += SumBlock<T, IdentityOperator>(result + start, length, default);
         }

@@ -6,7 +6,7 @@ namespace Graft.Runtime.Tests.Cpu;
 internal sealed unsafe class AttentionTests
 {
     /// <summary>Sizes around panels (32 lanes, 12 rows), blocks (64 queries, 128 tokens, 192 keys) and sizes per head.</summary>
-    private static IEnumerable<Setting> Settings()
+    internal static IEnumerable<Setting> Settings()
     {
         yield return new(1, 1, 1, 1, 1, 4);
         yield return new(2, 5, 5, 4, 2, 8) { Causal = true };
