@@ -253,10 +253,17 @@ public sealed partial class ParameterSet
                 entry.Frozen = null;
             }
 
+            // Out of the block again: another set may take the parameter, and gives back the memory that it had.
+            if (_values is not null && entry.IsActive && !entry.IsLow)
+            {
+                entry.Parameter.Rebind(Copy(entry.Parameter.Value, MemoryCategory.Weights));
+            }
+
             entry.Offset = -1;
         }
 
         _active.Clear();
+        Free(ref _values);
     }
 
     private void Free(ref Tensor? block)

@@ -176,17 +176,14 @@ public sealed partial class ParameterSet : IDisposable
         }
     }
 
-    /// <summary>Gives gradients, masters and slots back to the arena: what training alone needed. Values stay; nothing is trainable afterwards.</summary>
+    /// <summary>Gives gradients, masters and slots back to the arena: what training alone needed. Values stay, in memory of their own; nothing is trainable afterwards.</summary>
     public void Dispose()
     {
-        if (_gradients is not null || _active.Count > 0)
+        foreach (ParameterEntry entry in _active)
         {
-            foreach (ParameterEntry entry in All)
-            {
-                entry.Parameter.Trainable = false;
-            }
-
-            Release();
+            entry.Parameter.Trainable = false;
         }
+
+        Release();
     }
 }

@@ -1,0 +1,205 @@
+using System.Globalization;
+using Graft.Runtime;
+using Graft.Training.Checkpoints;
+using Graft.Training.Data;
+using Graft.Training.Optimizers;
+
+namespace Graft.Training;
+
+/// <summary>What becomes of a step whose gradient is not finite.</summary>
+public enum NonFinitePolicy
+{
+    /// <summary>The run ends with a <see cref="TrainingException"/>; nothing was updated.</summary>
+    Throw,
+
+    /// <summary>The update is left out and a warning raised.</summary>
+    Skip,
+}
+
+/// <summary>How a <see cref="GradientStep"/> goes.</summary>
+public sealed record GradientStepOptions
+{
+    /// <summary>Micro-batches of one step.</summary>
+    public int AccumulationSteps { get; init; } = 1;
+
+    /// <summary>The global norm that gradients are scaled down to; 0 for none.</summary>
+    public double MaxGradientNorm { get; init; } = 1;
+
+    /// <summary>Which norm.</summary>
+    public NormOrder NormOrder { get; init; }
+
+    /// <summary>The largest element of a gradient; 0 for no limit.</summary>
+    public double MaxGradientValue { get; init; }
+
+    /// <summary>Run layers again in backward instead of keeping their activations.</summary>
+    public bool ActivationCheckpointing { get; init; }
+
+    /// <summary>Fail in the first step if a trained parameter receives no gradient.</summary>
+    public bool RequireGradients { get; init; } = true;
+
+    /// <summary>What becomes of a step whose gradient is not finite.</summary>
+    public NonFinitePolicy NonFinite { get; init; }
+}
+
+/// <summary>The usual step: micro-batches of (forward, weighted terms, backward), then clip, then update.</summary>
+/// <remarks>
+/// Losses are sums. They are divided once, in backward's seed, by the count over all micro-batches of the step: so accumulation and packing cannot change the gradient beyond rounding.
+/// </remarks>
+public sealed class GradientStep : IStepProgram
+{
+    private readonly IObjective _objective;
+    private readonly Optimizer _optimizer;
+    private readonly GradientStepOptions _options;
+    private readonly SortedDictionary<string, TermValue> _terms = new(StringComparer.Ordinal);
+    private readonly List<Batch> _batches = [];
+
+    /// <summary>A step of an optimizer down an objective.</summary>
+    public GradientStep(IObjective objective, Optimizer optimizer, GradientStepOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(objective);
+        ArgumentNullException.ThrowIfNull(optimizer);
+        _objective = objective;
+        _optimizer = optimizer;
+        _options = options ?? new GradientStepOptions();
+        if (_options.AccumulationSteps < 1 || !(_options.MaxGradientNorm >= 0) || !(_options.MaxGradientValue >= 0))
+        {
+            throw new ConfigurationException(
+                $"{_options.AccumulationSteps} micro-batches, gradient norm {_options.MaxGradientNorm}, gradient value {_options.MaxGradientValue}: needed are at least one micro-batch and limits of 0 or more.");
+        }
+    }
+
+    /// <summary>The optimizer.</summary>
+    public Optimizer Optimizer => _optimizer;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<ParameterSet> Sets => [_optimizer.Parameters];
+
+    /// <inheritdoc/>
+    public int BatchesPerStep => _options.AccumulationSteps;
+
+    /// <inheritdoc/>
+    public StepResult Run(StepContext c)
+    {
+        ArgumentNullException.ThrowIfNull(c);
+        ParameterSet set = _optimizer.Parameters;
+        Take(c, out long targets, out long tokens, out long samples);
+        double rate = _optimizer.LearningRate;
+        set.ClearGradients();
+        _terms.Clear();
+        if (targets == 0)
+        {
+            return new StepResult(0, [], rate, 0, 0, tokens, "no token of this step carries loss: the step was left out. Look at the loss mask of the data.");
+        }
+
+        using Tape tape = new(c.Arena);
+        for (int i = 0; i < _batches.Count; i++)
+        {
+            c.Cancellation.ThrowIfCancellationRequested();
+            if (_batches[i].TargetCount > 0)
+            {
+                MicroBatch(c, tape, i, targets, samples);
+            }
+        }
+
+        if (c.IsFirst && _options.RequireGradients && set.WithoutGradient() is { Count: > 0 } without)
+        {
+            throw new AutogradException(
+                $"{without.Count} of {set.Active.Count} trained parameters received no gradient in the first step: {string.Join(", ", without.Take(20))}{(without.Count > 20 ? ", ..." : "")}. " +
+                "Freeze them, or switch the check off if that is meant to be so.");
+        }
+
+        return Finish(set, rate, targets, tokens);
+    }
+
+    /// <inheritdoc/>
+    public void Save(StateWriter state) => _optimizer.Save(state);
+
+    /// <inheritdoc/>
+    public void Load(StateReader state) => _optimizer.Load(state);
+
+    /// <summary>Gives back gradients and optimizer state.</summary>
+    public void Dispose() => _optimizer.Parameters.Dispose();
+
+    private void Take(StepContext c, out long targets, out long tokens, out long samples)
+    {
+        (targets, tokens, samples) = (0, 0, 0);
+        _batches.Clear();
+        for (int i = 0; i < _options.AccumulationSteps; i++)
+        {
+            Batch batch = c.Data.Next();
+            _batches.Add(batch);
+            targets += batch.TargetCount;
+            tokens += batch.TokenCount;
+            samples += batch.Segments.Count;
+        }
+    }
+
+    private void MicroBatch(StepContext c, Tape tape, int index, long targets, long samples)
+    {
+        using Scope scope = c.Arena.Enter("micro-batch");
+        try
+        {
+            IReadOnlyList<LossTerm> terms = _objective.Forward(new ObjectiveCall
+            {
+                Tape = tape,
+                Batch = _batches[index],
+                Random = c.Random.Stream(string.Create(CultureInfo.InvariantCulture, $"micro{index}")),
+                IsTraining = true,
+                ActivationCheckpointing = _options.ActivationCheckpointing,
+            });
+            Tensor? total = null;
+            foreach (LossTerm term in terms)
+            {
+                double count = term.Unit switch { LossUnit.Tokens => targets, LossUnit.Samples => Math.Max(1, samples), _ => _batches.Count };
+                double value = term.Sum.ReadScalar() / count;
+                TermValue sum = _terms.GetValueOrDefault(term.Name, new TermValue(term.Name, 0, term.Weight));
+                _terms[term.Name] = sum with { Value = sum.Value + value };
+                if (tape.RequiresGradient(term.Sum))
+                {
+                    Tensor scaled = tape.Scale(term.Sum, (float)(term.Weight / count));
+                    total = total is null ? scaled : tape.Add(total, scaled);
+                }
+            }
+
+            tape.Backward(total ?? throw new AutogradException("No term of the objective depends on a trained parameter: is anything trainable, and is the adapter active?"));
+        }
+        finally
+        {
+            tape.Clear();
+        }
+    }
+
+    private StepResult Finish(ParameterSet set, double rate, long targets, long tokens)
+    {
+        double loss = 0;
+        foreach (TermValue term in _terms.Values)
+        {
+            loss += term.Weight * term.Value;
+        }
+
+        if (_options.MaxGradientValue > 0)
+        {
+            GradientClipping.ByValue(_options.MaxGradientValue, set);
+        }
+
+        double norm = _options.MaxGradientNorm > 0
+            ? GradientClipping.ByNorm(_options.MaxGradientNorm, _options.NormOrder, set)
+            : GradientClipping.GlobalNorm(_options.NormOrder, set);
+        string? warning = null;
+        if (double.IsFinite(norm))
+        {
+            _optimizer.Update();
+        }
+        else
+        {
+            string text = $"the gradient is not finite (loss {loss}, norm {norm}) in optimizer step {_optimizer.Step + 1}: lower the learning rate or look at the data of this step.";
+            warning = _options.NonFinite == NonFinitePolicy.Skip ? text : throw new TrainingException(text);
+        }
+
+        set.ClearGradients();
+        return new StepResult(loss, [.. _terms.Values], rate, norm, targets, tokens, warning);
+    }
+}
+
+/// <summary>A run that cannot go on: its numbers left the range of floats. Nothing was updated by the failing step.</summary>
+public sealed class TrainingException(string message) : GraftException(message);
