@@ -128,4 +128,38 @@ public class IndexingTests
 
         Worst.Within(Array.ConvertAll(_tape.Permute(y, 2, 1, 3, 0).ToArray<float>(), v => (double)v), Array.ConvertAll(values, v => (double)v), 0, 0, "back");
     }
+
+    [Test]
+    public void Rows_added_by_index_are_the_sums_of_a_plain_loop()
+    {
+        const int Rows = 40, Count = 500, Width = 33;
+        float[] x = new float[Count * Width];
+        new Rng(1).FillNormal(0, x);
+        int[] ids = [.. Enumerable.Range(0, Count).Select(i => new Rng(2).Below(i, Rows))];
+        float[] expected = new float[Rows * Width];
+        for (int i = 0; i < x.Length; i++)
+        {
+            expected[(ids[i / Width] * Width) + (i % Width)] += x[i];
+        }
+
+        Tensor y = _tape.ScatterAddRows(Floats(new Shape(Count, Width), x), Integers(new Shape(Count), ids), Rows);
+        Assert.That(y.ToArray<float>(), Is.EqualTo(expected)); // the same order of additions, so the same bits
+        Assert.That(_tape.GatherRows(y, Integers(new Shape(2), 7, 0)).ToArray<float>(), Is.EqualTo(expected[(7 * Width)..(8 * Width)].Concat(expected[..Width])));
+    }
+
+    [Test]
+    public void Where_takes_from_the_first_choice_where_the_condition_holds()
+    {
+        Tensor condition = _arena.Create<bool>(new Shape(4), [true, false, false, true], MemoryCategory.Activations);
+        Tensor y = _tape.Where(condition, Floats(new Shape(4), 1, 2, 3, 4), Floats(new Shape(4), 5, 6, 7, 8));
+        Assert.That(y.ToArray<float>(), Is.EqualTo(new float[] { 1, 6, 7, 4 }));
+    }
+
+    [Test]
+    public void A_slice_of_a_middle_axis_takes_its_range()
+    {
+        float[] values = [.. Enumerable.Range(0, 2 * 4 * 3).Select(i => (float)i)];
+        Tensor y = _tape.Slice(Floats(new Shape(2, 4, 3), values), 1, 1, 2);
+        Assert.That(y.ToArray<float>(), Is.EqualTo(new float[] { 3, 4, 5, 6, 7, 8, 15, 16, 17, 18, 19, 20 }));
+    }
 }

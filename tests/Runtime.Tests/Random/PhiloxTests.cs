@@ -47,6 +47,10 @@ public class PhiloxTests
     }
 
     [Test]
+    public void The_generator_of_64_bit_words_equals_the_recording() =>
+        Assert.Ignore("philox4x64_10 is not built: every stream of the runtime is made of 32-bit words.");
+
+    [Test]
     public void A_fill_of_part_of_a_block_is_refused() => Assert.That(() => Philox4x32.Fill(0, 0, 0, new uint[6]), Throws.ArgumentException);
 
     private static uint[] Words(JsonElement row, string name) =>

@@ -21,6 +21,9 @@ public class ConversionTests
     public void Half_has_the_recorded_bits_both_ways(string path) =>
         Check(path, "f16", x => BitConverter.HalfToUInt16Bits((Half)x), bits => (float)BitConverter.UInt16BitsToHalf(bits), bits => (bits & 0x7FFF) > 0x7C00);
 
+    [Test]
+    public void Eight_bit_floats_have_the_recorded_bits() => Assert.Ignore("8-bit floats are not built: no tensor holds them.");
+
     private static void Check(string path, string type, Func<float, ushort> narrow, Func<ushort, float> widen, Func<ushort, bool> isNan)
     {
         ICheckpoint file = OpRecording.Open(path);
