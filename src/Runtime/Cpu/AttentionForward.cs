@@ -18,7 +18,11 @@ internal static unsafe class AttentionForward
     public static void Run(WorkerTeam team, in AttentionCall c)
     {
         c.Check();
-        if (c.Batch > 0 && c.Queries > 0 && c.QueryHeads > 0)
+        if (AttentionDecode.Fits(c))
+        {
+            AttentionDecode.Run(team, c);
+        }
+        else if (c.Batch > 0 && c.QueryHeads > 0)
         {
             ForwardWork work = new(team, c);
             CpuKernel.Run(team, work.Chunks, work);

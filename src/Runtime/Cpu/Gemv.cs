@@ -91,8 +91,8 @@ internal static unsafe class Gemv
         }
     }
 
-    /// <summary>sums[j] = x · B[j]; rows beyond <paramref name="width"/> repeat the last one.</summary>
-    private static void Dots1<TLoad>(int k, float* x, void* b, long offset, long ld, int width, float* sums)
+    /// <summary>sums[0..3] = x · B[j]; rows beyond <paramref name="width"/> repeat the last one.</summary>
+    public static void Dots1<TLoad>(int k, float* x, void* b, long offset, long ld, int width, float* sums)
         where TLoad : IElementLoad
     {
         long o0 = offset;
@@ -224,7 +224,7 @@ internal static unsafe class Gemv
     }
 
     /// <summary>sums += x[0]·B[0] + ... for up to 4 rows of B.</summary>
-    private static void AddRows<TLoad>(float* sums, int columns, void* b, long offset, long ld, int depth, float* x)
+    public static void AddRows<TLoad>(float* sums, int columns, void* b, long offset, long ld, int depth, float* x)
         where TLoad : IElementLoad
     {
         if (depth < 4)

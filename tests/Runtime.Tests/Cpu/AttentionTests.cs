@@ -23,6 +23,9 @@ internal sealed unsafe class AttentionTests
         yield return new(1, 260, 260, 2, 1, 64) { Documents = true, Causal = true, Window = 30, SoftCap = 5 };
         yield return new(1, 1, 300, 8, 2, 64) { Causal = true };
         yield return new(2, 3, 100, 4, 1, 128) { Causal = true };
+        yield return new(2, 4, 300, 4, 2, 20) { Causal = true, Window = 37, SoftCap = 3 };
+        yield return new(2, 8, 64, 2, 1, 17) { Documents = true };
+        yield return new(2, 9, 64, 2, 1, 17) { Documents = true };
         yield return new(1, 40, 60, 2, 1, 256) { Causal = true };
         yield return new(1, 14, 30, 1, 1, 1024);
         yield return new(1, 9, 4, 1, 1, 8) { Causal = true }; // queries before the first key see nothing

@@ -19,7 +19,7 @@ internal static partial class OpTable
         Row.Of(new ScaledDotProductAttention(6, 2, 0.3f, true, 0, 0, 0, false, false, false), shapes: ["2x35x6x9,2x35x2x9,2x35x2x9", "1x3x96,1x20x32,1x20x32"], bench: "1x1024x6x64,1x1024x2x64,1x1024x2x64"),
         Row.Of(new ScaledDotProductAttention(3, 1, 0.3f, true, 5, 4, 11, false, false, false), shapes: ["2x6x3x16,2x17x1x16,2x17x1x16"]),
         Row.Of(new ScaledDotProductAttention(4, 2, 0.3f, true, 0, 0, 0, true, false, false), shapes: ["2x33x96", "1x70x128"], bench: "4x256x1024"),
-        Row.Of(new ScaledDotProductAttention(2, 1, 0.3f, true, 0, 0, 0, true, true, true), shapes: ["2x33x32,2x33x2,2"], inputs: [Given.F32, Intervals, Given.F32]),
+        Row.Of(new ScaledDotProductAttention(2, 1, 0.3f, true, 0, 0, 0, true, true, true), shapes: ["2x33x32,2x33x2,2", "1x3x32,1x3x2,2"], inputs: [Given.F32, Intervals, Given.F32]),
         Row.Of(new ScaledDotProductAttention(2, 1, 0.3f, false, 0, 3, 0, false, true, false), shapes: ["2x9x16,2x30x8,2x30x8,2x9x2"], inputs: [Given.F32, Given.F32, Given.F32, Intervals]),
         Row.Of(new SelectedLogProb(0, 0, false), shapes: ["5x8,11x8,5", "2x40x16,11x16,2x40", "0x4,11x4,0"], inputs: [Given.F32, Given.F32, Labels(11)], bench: "512x768,32000x768,512"),
         Row.Of(new SelectedLogProb(0, 0, false), shapes: ["5x8,11x8,5", "50x9,11x9,50"], inputs: [Given.F32, Given.BF16.Fixed(), Labels(11)]),
