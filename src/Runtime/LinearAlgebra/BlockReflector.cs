@@ -1,7 +1,11 @@
 namespace Graft.Runtime.LinearAlgebra;
 
-/// <summary>A product of Householder reflections H₀H₁…H_{b-1} = I - V T Vᵀ that acts on rows <paramref name="offset"/> and on, applied by matrix products.</summary>
-/// <remarks>Vᵀ is (b, rows) with ones on its diagonal, T (b, b) upper triangular. Method: Schreiber and Van Loan 1989, "A storage-efficient WY representation".</remarks>
+/// <summary>
+/// A product of Householder reflections H₀H₁…H_{b-1} = I - V T Vᵀ that acts on rows <paramref name="offset"/> and on, applied by matrix products.
+/// </summary>
+/// <remarks>
+/// Vᵀ is (b, rows) with ones on its diagonal, T (b, b) upper triangular. Method: Schreiber and Van Loan 1989, "A storage-efficient WY representation".
+/// </remarks>
 internal sealed class BlockReflector(int offset, int rows, double[] vt, double[] tau)
 {
     /// <summary>Reflections per block: the rank of the trailing update.</summary>

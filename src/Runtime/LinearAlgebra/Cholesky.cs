@@ -65,7 +65,8 @@ public static class Triangular
     {
         if ((long)size * size != t.Length || (long)size * columns != b.Length)
         {
-            throw new ShapeException($"Triangular: a system of size {size} with {columns} right sides was announced; {t.Length} and {b.Length} entries were given.");
+            throw new ShapeException(
+                $"Triangular: a system of size {size} with {columns} right sides was announced; {t.Length} and {b.Length} entries were given.");
         }
 
         double[] x = b.ToArray();

@@ -9,7 +9,10 @@ internal static class Dense
 {
     private const int Lanes = 4;
 
-    /// <summary>Runs the body for 0..count-1, on several threads if the work is worth it; bodies write disjoint memory, so the result does not depend on the threads.</summary>
+    /// <summary>
+    /// Runs the body for 0..count-1, on several threads if the work is worth it; bodies write disjoint memory, so the result does not depend on the
+    /// threads.
+    /// </summary>
     public static void For(int count, double flops, Action<int> body)
     {
         if (flops < 1e6 || count < 2)

@@ -2,8 +2,14 @@ using System.Runtime.Intrinsics;
 
 namespace Graft.Runtime.LinearAlgebra;
 
-/// <summary>Eigenvalues of a tridiagonal matrix by QL with Wilkinson's shift; the rotations are kept and applied to the vectors many at a time, stripe by stripe in cache.</summary>
-/// <remarks>Method: Golub and Van Loan, "Matrix Computations", 4th edition, algorithm 8.3.3. A stripe sees all rotations in their order, so threads cannot change bits.</remarks>
+/// <summary>
+/// Eigenvalues of a tridiagonal matrix by QL with Wilkinson's shift; the rotations are kept and applied to the vectors many at a time, stripe by stripe
+/// in cache.
+/// </summary>
+/// <remarks>
+/// Method: Golub and Van Loan, "Matrix Computations", 4th edition, algorithm 8.3.3. A stripe sees all rotations in their order, so threads cannot change
+/// bits.
+/// </remarks>
 internal sealed class ImplicitQl(double[] d, double[] e, double[] vectors, int n)
 {
     private const int Stripe = 16; // columns: n rows of 128 bytes stay in the second-level cache up to n of some thousands

@@ -2,7 +2,10 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Graft.Runtime.LinearAlgebra;
 
-/// <summary>A matrix that a decomposition cannot take: entries that are not finite, a singular or indefinite matrix, or no convergence. Names the operation and the entry.</summary>
+/// <summary>
+/// A matrix that a decomposition cannot take: entries that are not finite, a singular or indefinite matrix, or no convergence. Names the operation and
+/// the entry.
+/// </summary>
 public sealed class LinearAlgebraException(string message) : GraftException(message)
 {
     /// <summary>The matrix as F64, checked: its size fits and every entry is finite.</summary>
@@ -35,7 +38,8 @@ public sealed class LinearAlgebraException(string message) : GraftException(mess
     {
         if (rows < 1 || columns < 1 || (long)rows * columns != length)
         {
-            throw new ShapeException($"{operation}: a {rows} x {columns} matrix was announced, {length} entries were given; both sizes must be at least 1 and their product the number of entries.");
+            throw new ShapeException($"{operation}: a {rows} x {columns} matrix was announced, {length} entries were given; "
+                + "both sizes must be at least 1 and their product the number of entries.");
         }
     }
 

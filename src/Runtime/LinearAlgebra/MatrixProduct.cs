@@ -3,7 +3,9 @@ using System.Runtime.Intrinsics;
 
 namespace Graft.Runtime.LinearAlgebra;
 
-/// <summary>Products of F64 matrices for the decompositions: packed panels, 4 x 12 register tile, the same bits on any thread count and instruction set.</summary>
+/// <summary>
+/// Products of F64 matrices for the decompositions: packed panels, 4 x 12 register tile, the same bits on any thread count and instruction set.
+/// </summary>
 /// <remarks>Every entry is one chain of fused multiply-adds per 256 inner terms; the chains are added in order.</remarks>
 public static unsafe class MatrixProduct
 {
@@ -14,7 +16,8 @@ public static unsafe class MatrixProduct
 
     /// <summary>C = op(A) op(B), row-major; op transposes the stored matrix if asked: op(A) is (rows, inner), op(B) is (inner, columns).</summary>
     /// <exception cref="ShapeException">An operand does not have the announced number of entries.</exception>
-    public static double[] Multiply(ReadOnlySpan<double> a, ReadOnlySpan<double> b, int rows, int columns, int inner, bool transposeA = false, bool transposeB = false)
+    public static double[] Multiply(
+        ReadOnlySpan<double> a, ReadOnlySpan<double> b, int rows, int columns, int inner, bool transposeA = false, bool transposeB = false)
     {
         double[] c = new double[checked(rows * columns)];
         Accumulate(a, b, c, rows, columns, inner, transposeA, transposeB);

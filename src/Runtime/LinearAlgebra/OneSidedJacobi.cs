@@ -1,6 +1,8 @@
 namespace Graft.Runtime.LinearAlgebra;
 
-/// <summary>Turns pairs of rows of W against each other until all are orthogonal; the rows of V go along. W = Σ Uᵀ then, and V holds the right vectors as rows.</summary>
+/// <summary>
+/// Turns pairs of rows of W against each other until all are orthogonal; the rows of V go along. W = Σ Uᵀ then, and V holds the right vectors as rows.
+/// </summary>
 /// <remarks>
 /// Blocks of rows meet in a round-robin tournament: the pairs of one round share no row, so they may run at once and the order of the arithmetic is fixed.
 /// Method: Hestenes 1958; Demmel and Veselić 1992 for its accuracy.

@@ -1,7 +1,12 @@
 namespace Graft.Runtime.LinearAlgebra;
 
-/// <summary>A = Q R with orthonormal columns of Q (m, k), upper triangular R (k, n), k = min(m, n), and a diagonal of R that is not negative, which makes it unique at full rank.</summary>
-/// <remarks>Householder reflections in blocks of 32, F64. Method: Golub and Van Loan, "Matrix Computations", 4th edition, section 5.2. Thread-count independent.</remarks>
+/// <summary>
+/// A = Q R with orthonormal columns of Q (m, k), upper triangular R (k, n), k = min(m, n), and a diagonal of R that is not negative, which makes it
+/// unique at full rank.
+/// </summary>
+/// <remarks>
+/// Householder reflections in blocks of 32, F64. Method: Golub and Van Loan, "Matrix Computations", 4th edition, section 5.2. Thread-count independent.
+/// </remarks>
 public sealed class Qr
 {
     private Qr(int rows, int columns, double[] q, double[] r)

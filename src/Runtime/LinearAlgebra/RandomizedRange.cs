@@ -1,6 +1,9 @@
 namespace Graft.Runtime.LinearAlgebra;
 
-/// <summary>An orthonormal basis that holds most of a large matrix's range, and the leading singular triples from it: cost m n per basis vector instead of m n min(m, n).</summary>
+/// <summary>
+/// An orthonormal basis that holds most of a large matrix's range, and the leading singular triples from it: cost m n per basis vector instead of m n
+/// min(m, n).
+/// </summary>
 /// <remarks>
 /// Q = orth(A Ω) with seeded normal Ω, then <c>iterations</c> times Q = orth(A orth(Aᵀ Q)); orthonormalised after every product, so small directions survive.
 /// Method: Halko, Martinsson and Tropp 2011, arXiv:0909.4061, algorithms 4.4 and 5.1. Thread-count independent.

@@ -3,7 +3,8 @@ namespace Graft.Runtime.LinearAlgebra;
 /// <summary>A = U diag(S) Vᵀ with k = min(m, n): orthonormal columns of U (m, k), singular values descending, orthonormal rows of Vᵀ (k, n).</summary>
 /// <remarks>
 /// QR, eigenvectors of RᵀR as a first guess of V, then one-sided Jacobi on R V, all in F64; a wide matrix is transposed first. Thread-count independent.
-/// Signs: in every column of U the entry of largest magnitude, the first of equal ones, is positive. Vectors of equal singular values are any basis of their space.
+/// Signs: in every column of U the entry of largest magnitude, the first of equal ones, is positive. Vectors of equal singular values are any basis of
+/// their space.
 /// Method: Demmel and Veselić 1992; Drmač and Veselić 2008 for the preconditioning by QR.
 /// </remarks>
 public sealed class Svd

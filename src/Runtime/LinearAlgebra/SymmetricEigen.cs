@@ -1,7 +1,13 @@
 namespace Graft.Runtime.LinearAlgebra;
 
-/// <summary>A = V diag(values) Vᵀ of a symmetric matrix: values ascending, orthonormal vectors whose entry of largest magnitude (the first of equal ones) is positive.</summary>
-/// <remarks>Householder tridiagonalisation and implicit QL, F64. Method: Golub and Van Loan, "Matrix Computations", 4th edition, section 8.3. Thread-count independent.</remarks>
+/// <summary>
+/// A = V diag(values) Vᵀ of a symmetric matrix: values ascending, orthonormal vectors whose entry of largest magnitude (the first of equal ones) is
+/// positive.
+/// </summary>
+/// <remarks>
+/// Householder tridiagonalisation and implicit QL, F64. Method: Golub and Van Loan, "Matrix Computations", 4th edition, section 8.3. Thread-count
+/// independent.
+/// </remarks>
 public sealed class SymmetricEigen
 {
     private SymmetricEigen(int size, double[] values, double[] vectorsTransposed)

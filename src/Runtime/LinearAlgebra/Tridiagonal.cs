@@ -9,7 +9,9 @@ internal static class Tridiagonal
     private const int RowChunk = 64;
 
     /// <summary>Destroys the symmetric a (n, n); d takes the diagonal of T, e[0..n-2] what is beside it. Returns Q as blocks on rows 1 and on.</summary>
-    /// <remarks>The rank-two update of one step and the matrix-vector product of the next go over the matrix together: once in and out of memory per step.</remarks>
+    /// <remarks>
+    /// The rank-two update of one step and the matrix-vector product of the next go over the matrix together: once in and out of memory per step.
+    /// </remarks>
     public static List<BlockReflector> Reduce(double[] a, int n, double[] d, double[] e)
     {
         List<BlockReflector> blocks = [];

@@ -17,7 +17,8 @@ internal static unsafe class Blocks
             return;
         }
 
-        CopyWork work = new() { From = from, To = to, FromStride = fromStride, ToStride = toStride, Bytes = bytes, Count = count, Grain = Math.Max(1, ChunkBytes / bytes) };
+        CopyWork work = new() { From = from, To = to, FromStride = fromStride, ToStride = toStride, Bytes = bytes, Count = count };
+        work.Grain = Math.Max(1, ChunkBytes / bytes);
         team.Run(WorkerTeam.ChunksFor(count, work.Grain), ref work);
     }
 
@@ -29,7 +30,8 @@ internal static unsafe class Blocks
             return;
         }
 
-        CopyWork range = new() { From = from, To = to, FromStride = fromStride, ToStride = toStride, Bytes = bytes, Count = count, Grain = Math.Max(1, ChunkBytes / bytes) };
+        CopyWork range = new() { From = from, To = to, FromStride = fromStride, ToStride = toStride, Bytes = bytes, Count = count };
+        range.Grain = Math.Max(1, ChunkBytes / bytes);
         if (type == DType.F64)
         {
             AddWork<double> work = new() { Range = range };

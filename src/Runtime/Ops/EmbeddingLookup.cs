@@ -1,7 +1,9 @@
 namespace Graft.Runtime;
 
 /// <summary>y[i] = W[ids[i]]: rows of a table by index.</summary>
-/// <remarks>W (V, C) F32, BF16, F16 or F64; ids (...) I32 in [0, V); y (..., C) F32 (F64). The gradient of W is F32, and repeated ids add up in their order.</remarks>
+/// <remarks>
+/// W (V, C) F32, BF16, F16 or F64; ids (...) I32 in [0, V); y (..., C) F32 (F64). The gradient of W is F32, and repeated ids add up in their order.
+/// </remarks>
 /// <param name="PaddingIndex">A row that gets no gradient; -1 for none.</param>
 public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingLookup>
 {

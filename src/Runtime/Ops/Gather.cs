@@ -113,7 +113,8 @@ internal static unsafe class ElementMoves
     {
         c.RequireType(1, DType.I32);
         Shape x = c.Shape(0);
-        c.Require(x.Rank >= 1 && c.Shape(1).Rank == x.Rank && x.With(-1, 0) == c.Shape(1).With(-1, 0), "the index must equal the first input in all axes but the last");
+        bool fits = x.Rank >= 1 && c.Shape(1).Rank == x.Rank && x.With(-1, 0) == c.Shape(1).With(-1, 0);
+        c.Require(fits, "the index must equal the first input in all axes but the last");
     }
 
     public static void Gather(WorkerTeam team, Tensor x, Tensor index, Tensor y)

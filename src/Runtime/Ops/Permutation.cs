@@ -3,7 +3,10 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>The copying behind <see cref="Permute"/>.</summary>
-/// <remarks>Axes that stay neighbours are joined first. Where the last axis stays last, runs are copied whole; else it is a transpose of the two last axes concerned, in tiles.</remarks>
+/// <remarks>
+/// Axes that stay neighbours are joined first. Where the last axis stays last, runs are copied whole; else it is a transpose of the two last axes
+/// concerned, in tiles.
+/// </remarks>
 internal static unsafe class Permutation
 {
     private const int Tile = 16; // 16 x 16 words of four bytes: a cache line per row on either side

@@ -17,7 +17,8 @@ internal static unsafe class RowMoves
         {
             if ((uint)values[i] >= (uint)bound)
             {
-                throw new IndexException($"{op}: index {values[i]} at position {i} of {indices} is outside the {bound} rows or elements that it picks from; indices start at 0.");
+                throw new IndexException(
+                    $"{op}: index {values[i]} at position {i} of {indices} is outside the {bound} rows or elements that it picks from; indices start at 0.");
             }
         }
     }
@@ -32,7 +33,9 @@ internal static unsafe class RowMoves
             return;
         }
 
-        GatherWork work = new() { Table = table.RawPointer(), Type = table.DType, Indices = indices.Pointer<int>(), Output = output.RawPointer(), Width = width, Count = count };
+        GatherWork work = new() { Table = table.RawPointer(), Type = table.DType, Indices = indices.Pointer<int>(), Output = output.RawPointer() };
+        work.Width = width;
+        work.Count = count;
         work.Grain = Math.Max(1, WorkerTeam.Grain / width);
         team.Run(WorkerTeam.ChunksFor(count, work.Grain), ref work);
     }
@@ -84,7 +87,8 @@ internal static unsafe class RowMoves
                         Conversions.Widen(new ReadOnlySpan<BFloat16>(row, Width), new Span<float>(Output + ((long)i * Width * sizeof(float)), Width));
                         break;
                     case DType.F16:
-                        TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(row, Width), new Span<float>(Output + ((long)i * Width * sizeof(float)), Width));
+                        Span<float> wide = new(Output + ((long)i * Width * sizeof(float)), Width);
+                        TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(row, Width), wide);
                         break;
                     default:
                         long bytes = (long)Width * Type.Size();

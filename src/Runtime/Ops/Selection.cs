@@ -16,14 +16,15 @@ internal static unsafe class Selection
         }
 
         int count = indices.Shape.Last;
+        int length = x.Shape.Last;
         if (x.DType == DType.F64)
         {
-            Work<UInt128, DoubleKeys> work = new() { X = x.RawPointer(), Indices = indices.Pointer<int>(), Length = x.Shape.Last, Count = count, Smallest = smallest };
+            Work<UInt128, DoubleKeys> work = new() { X = x.RawPointer(), Indices = indices.Pointer<int>(), Length = length, Count = count, Smallest = smallest };
             team.Run(checked((int)x.Shape.Rows), ref work);
         }
         else
         {
-            Work<ulong, SingleKeys> work = new() { X = x.RawPointer(), Indices = indices.Pointer<int>(), Length = x.Shape.Last, Count = count, Smallest = smallest };
+            Work<ulong, SingleKeys> work = new() { X = x.RawPointer(), Indices = indices.Pointer<int>(), Length = length, Count = count, Smallest = smallest };
             team.Run(checked((int)x.Shape.Rows), ref work);
         }
     }

@@ -1,7 +1,10 @@
 namespace Graft.Runtime;
 
 /// <summary>A range of one axis: y = x[..., Start : Start + Length, ...].</summary>
-/// <remarks>x of any dtype, rank at least 1; y as x with <paramref name="Length"/> on the axis. A range of the leading axis needs no copy: <see cref="Tape.View"/>.</remarks>
+/// <remarks>
+/// x of any dtype, rank at least 1; y as x with <paramref name="Length"/> on the axis. A range of the leading axis needs no copy: <see
+/// cref="Tape.View"/>.
+/// </remarks>
 /// <param name="Axis">From 0; negative counts from the end.</param>
 /// <param name="Start">First index taken.</param>
 /// <param name="Length">How many.</param>
@@ -16,7 +19,8 @@ public readonly record struct Slice(int Axis, int Start, int Length) : IOp<Slice
         Shape x = c.Shape(0);
         int axis = op.At(x);
         c.Require(axis >= 0 && axis < x.Rank, $"axis {op.Axis} must be one of the input's");
-        c.Require(op.Start >= 0 && op.Length >= 0 && op.Start <= x[axis] - op.Length, $"{op.Length} from {op.Start} on must lie within the {x[axis]} of axis {op.Axis}");
+        bool within = op.Start >= 0 && op.Length >= 0 && op.Start <= x[axis] - op.Length;
+        c.Require(within, $"{op.Length} from {op.Start} on must lie within the {x[axis]} of axis {op.Axis}");
         c.Output(x.With(axis, op.Length), c.Input(0).DType);
     }
 
@@ -120,7 +124,9 @@ public static class SliceExtensions
         public Tensor Reshape(Tensor x, Shape shape)
         {
             ArgumentNullException.ThrowIfNull(x);
-            return shape.Count == x.Shape.Count ? t.View(x, shape) : throw new ShapeException($"reshape: {x.Spec} has {x.Shape.Count} elements, {shape} has {shape.Count}.");
+            return shape.Count == x.Shape.Count
+                ? t.View(x, shape)
+                : throw new ShapeException($"reshape: {x.Spec} has {x.Shape.Count} elements, {shape} has {shape.Count}.");
         }
     }
 }

@@ -1,7 +1,9 @@
 namespace Graft.Runtime;
 
 /// <summary>The K largest (or smallest) elements of each row, in order, with their indices; of equal ones the lower index comes first.</summary>
-/// <remarks>x (..., N) F32 or F64 → values (..., K), indices (..., K) I32. NaN counts as larger than everything, -0 equals 0. With K = N it is a stable sort.</remarks>
+/// <remarks>
+/// x (..., N) F32 or F64 → values (..., K), indices (..., K) I32. NaN counts as larger than everything, -0 equals 0. With K = N it is a stable sort.
+/// </remarks>
 /// <param name="K">How many, at most N.</param>
 /// <param name="Smallest">The smallest, ascending, instead of the largest, descending.</param>
 public readonly record struct TopK(int K, bool Smallest) : IOp<TopK>

@@ -3,10 +3,15 @@ using System.Runtime.Intrinsics;
 
 namespace Graft.Runtime;
 
-/// <summary>Standard normal numbers from pairs of words in a form fixed to the bit: only add, multiply, fused multiply-add, square root and selection, all correctly rounded in F32.</summary>
+/// <summary>
+/// Standard normal numbers from pairs of words in a form fixed to the bit: only add, multiply, fused multiply-add, square root and selection, all
+/// correctly rounded in F32.
+/// </summary>
 /// <remarks>
-/// u = ((a &gt;&gt; 8) + 1) / 2^24 in (0, 1], v = (b &gt;&gt; 8) / 2^24 in [0, 1), r = sqrt(-2 ln u); the pair is r cos(2πv), r sin(2πv). The largest magnitude is 5.77.
-/// Method: Box and Muller 1958. Logarithm, sine and cosine by the single-precision polynomials of the Cephes library, no library call, so that every device has the same bits.
+/// u = ((a &gt;&gt; 8) + 1) / 2^24 in (0, 1], v = (b &gt;&gt; 8) / 2^24 in [0, 1), r = sqrt(-2 ln u); the pair is r cos(2πv), r sin(2πv). The largest
+/// magnitude is 5.77.
+/// Method: Box and Muller 1958. Logarithm, sine and cosine by the single-precision polynomials of the Cephes library, no library call, so that every
+/// device has the same bits.
 /// </remarks>
 internal static class BoxMuller
 {

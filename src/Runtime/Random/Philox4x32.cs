@@ -30,7 +30,10 @@ public static class Philox4x32
         return (c0, c1, c2, c3);
     }
 
-    /// <summary>Consecutive blocks: <paramref name="words"/> takes four words each of the counters (block, high), (block + 1, high), ... where block and high are 64 bits, low word first.</summary>
+    /// <summary>
+    /// Consecutive blocks: <paramref name="words"/> takes four words each of the counters (block, high), (block + 1, high), ... where block and high are
+    /// 64 bits, low word first.
+    /// </summary>
     /// <exception cref="ArgumentException">The length of <paramref name="words"/> is not a multiple of four.</exception>
     public static void Fill(ulong block, ulong high, ulong key, Span<uint> words)
     {

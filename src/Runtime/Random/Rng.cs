@@ -2,10 +2,13 @@ using System.Runtime.Intrinsics;
 
 namespace Graft.Runtime;
 
-/// <summary>Random numbers by position: element i of the stream (seed, name, step) is the same on every device, at any world size and after any resume.</summary>
+/// <summary>
+/// Random numbers by position: element i of the stream (seed, name, step) is the same on every device, at any world size and after any resume.
+/// </summary>
 /// <remarks>
 /// Nothing is consumed: two calls with the same arguments give the same numbers, so each use takes a stream of its own.
-/// Key = mix(mix(seed) + FNV-1a-64(UTF-8 of the name)), mix being the finaliser of SplitMix64; counter = (block as 64 bits, step as 64 bits); element i is word i mod 4 of block i / 4
+/// Key = mix(mix(seed) + FNV-1a-64(UTF-8 of the name)), mix being the finaliser of SplitMix64; counter = (block as 64 bits, step as 64 bits); element i
+/// is word i mod 4 of block i / 4
 /// of <see cref="Philox4x32"/>. A stream of a stream has the name "outer/inner".
 /// </remarks>
 public readonly struct Rng
@@ -106,7 +109,9 @@ public readonly struct Rng
     /// <summary>Uniform numbers in [0, 1) on a grid of 2^-24: (bits &gt;&gt; 8) / 2^24.</summary>
     public void FillUniform(long firstElement, Span<float> values) => FillUniform(firstElement, values, 0, 1);
 
-    /// <summary>Uniform numbers lo + (hi - lo) u with u of [0, 1) on a grid of 2^-24, one fused multiply-add each; rounding may reach <paramref name="high"/>.</summary>
+    /// <summary>
+    /// Uniform numbers lo + (hi - lo) u with u of [0, 1) on a grid of 2^-24, one fused multiply-add each; rounding may reach <paramref name="high"/>.
+    /// </summary>
     public void FillUniform(long firstElement, Span<float> values, float low, float high)
     {
         Span<uint> bits = stackalloc uint[Chunk];
@@ -132,7 +137,9 @@ public readonly struct Rng
         }
     }
 
-    /// <summary>Normal numbers mean + deviation · n, with n the standard normal of the element: elements 2j and 2j + 1 are a Box-Muller pair of their own bits.</summary>
+    /// <summary>
+    /// Normal numbers mean + deviation · n, with n the standard normal of the element: elements 2j and 2j + 1 are a Box-Muller pair of their own bits.
+    /// </summary>
     public void FillNormal(long firstElement, Span<float> values, float mean = 0, float deviation = 1)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(firstElement);
@@ -162,7 +169,9 @@ public readonly struct Rng
     /// <summary>The uniform number of one element in [0, 1), the same bits as from the fill.</summary>
     public float Uniform(long element) => (Bits(element) >> 8) * (1f / (1 << 24));
 
-    /// <summary>A permutation of 0 to n - 1, each equally likely: Fisher-Yates from the end, entry i exchanged with entry <see cref="Below"/>(i, i + 1).</summary>
+    /// <summary>
+    /// A permutation of 0 to n - 1, each equally likely: Fisher-Yates from the end, entry i exchanged with entry <see cref="Below"/>(i, i + 1).
+    /// </summary>
     public int[] Permutation(int n)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(n);

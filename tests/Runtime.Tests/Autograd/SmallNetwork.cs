@@ -1,6 +1,8 @@
 namespace Graft.Runtime.Tests.Autograd;
 
-/// <summary>A one-block language model of primitive ops with a tied head: enough to exercise shared tensors, views, batches of products and indices together.</summary>
+/// <summary>
+/// A one-block language model of primitive ops with a tied head: enough to exercise shared tensors, views, batches of products and indices together.
+/// </summary>
 internal sealed class SmallNetwork : IDisposable
 {
     public const int Heads = 2;

@@ -67,7 +67,8 @@ public class DecompositionTests
         SymmetricEigen eigen = SymmetricEigen.Decompose(gram, n);
         double scale = Math.Max(1, Norm(gram));
         Assert.That(eigen.Values, Is.Ordered.Ascending);
-        Worst.Within(MatrixProduct.Multiply(eigen.VectorsTransposed, eigen.VectorsTransposed, n, n, n, transposeB: true), Identity(n), Tight, 0, "VᵀV", new Shape(n, n));
+        double[] product = MatrixProduct.Multiply(eigen.VectorsTransposed, eigen.VectorsTransposed, n, n, n, transposeB: true);
+        Worst.Within(product, Identity(n), Tight, 0, "VᵀV", new Shape(n, n));
         double[] scaled = Fill(n, n, (i, j) => eigen.VectorsTransposed[(i * n) + j] * eigen.Values[i]);
         Worst.Within(MatrixProduct.Multiply(eigen.VectorsTransposed, scaled, n, n, n, transposeA: true), gram, Tight * scale, 0, "V Λ Vᵀ", new Shape(n, n));
         double[] squares = [.. Svd.Thin(a, m, n).S.Select(s => s * s).Take(Math.Min(m, n))];

@@ -42,7 +42,8 @@ public class RngTests
     {
         Rng[] streams =
         [
-            new(7), new(8), new Rng(7).Stream("a"), new Rng(7).Stream("b"), new Rng(7).Stream("a").At(1), new Rng(7).Stream("a").At(-1), new Rng(7).Stream("ab"),
+            new(7), new(8), new Rng(7).Stream("a"), new Rng(7).Stream("b"), new Rng(7).Stream("a").At(1), new Rng(7).Stream("a").At(-1),
+            new Rng(7).Stream("ab"),
             new Rng(7).Stream("a").Stream("b"), new Rng(0), default,
         ];
         Assert.That(streams.Select(s => s.Bits64(0)).Distinct().Count(), Is.EqualTo(streams.Length));

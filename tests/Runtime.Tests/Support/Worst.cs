@@ -15,7 +15,8 @@ internal static class Worst
     }
 
     /// <summary>Null where all elements are within; else what to report.</summary>
-    public static string? Message(IReadOnlyList<double> actual, IReadOnlyList<double> expected, double absolute, double relative, string what, Shape? shape = null)
+    public static string? Message(
+        IReadOnlyList<double> actual, IReadOnlyList<double> expected, double absolute, double relative, string what, Shape? shape = null)
     {
         if (actual.Count != expected.Count)
         {
@@ -39,7 +40,8 @@ internal static class Worst
         }
 
         return worst < 0 ? null : string.Create(CultureInfo.InvariantCulture,
-            $"{what}: element {Index(worst, shape)} is {actual[worst]:r}, {expected[worst]:r} expected: {most:g3} times the tolerance ({failures} of {actual.Count} are out).");
+            $"{what}: element {Index(worst, shape)} is {actual[worst]:r}, {expected[worst]:r} expected: "
+            + $"{most:g3} times the tolerance ({failures} of {actual.Count} are out).");
     }
 
     private static double Ratio(double actual, double expected, double absolute, double relative)

@@ -30,7 +30,8 @@ internal sealed record Given(DType Type, Func<Rng, Shape[], int, double[]> Draw,
     public static Given Below(int bound) => Of(DType.I32, (rng, count) => Integers(rng, count, bound, x => x));
 
     /// <summary>I32 indices into an axis of another input, with repetitions.</summary>
-    public static Given Index(int input, int axis) => new(DType.I32, (rng, shapes, self) => Integers(rng, (int)shapes[self].Count, shapes[input][axis], x => x), false);
+    public static Given Index(int input, int axis) =>
+        new(DType.I32, (rng, shapes, self) => Integers(rng, (int)shapes[self].Count, shapes[input][axis], x => x), false);
 
     /// <summary>F32 numbers with many equal ones: 0 to values - 1.</summary>
     public static Given Ties(int values) => Of(DType.F32, (rng, count) => Integers(rng, count, values, x => x)) with { Differentiated = false };

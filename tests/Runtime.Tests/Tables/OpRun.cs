@@ -67,7 +67,10 @@ internal sealed class OpRun : IDisposable
         return [.. outputs.Select(Read)];
     }
 
-    /// <summary>Gradients of the inputs named, for one output's upstream gradient; null where none arrived. Runs forward and backward <paramref name="times"/> times and lets them add up.</summary>
+    /// <summary>
+    /// Gradients of the inputs named, for one output's upstream gradient; null where none arrived. Runs forward and backward <paramref name="times"/>
+    /// times and lets them add up.
+    /// </summary>
     public double[]?[] Backward(int output, int[] inputs, bool reference = false, int times = 1)
     {
         using Scope scope = Step.Enter("backward");
@@ -85,7 +88,8 @@ internal sealed class OpRun : IDisposable
             double[] upstream = Upstream(y.Shape, output);
             Tensor gradient = Create(Step, y.Shape, Doubles ? DType.F64 : DType.F32, upstream);
             Tape.Backward(y, gradient);
-            Assert.That(Read(gradient), Is.EqualTo(Device.Kind == DeviceKind.Meta ? [] : Doubles ? upstream : Array.ConvertAll(upstream, u => (double)(float)u)), $"{Row.Label} {string.Join(", ", Shapes)}: backward wrote into the gradient it was given");
+            double[] before = Device.Kind == DeviceKind.Meta ? [] : Doubles ? upstream : Array.ConvertAll(upstream, u => (double)(float)u);
+            Assert.That(Read(gradient), Is.EqualTo(before), $"{Row.Label} {string.Join(", ", Shapes)}: backward wrote into the gradient it was given");
         }
 
         double[]?[] gradients = [.. inputs.Select(i => Tape.GradientOf(watched[i]) is { } g ? Read(g) : null)];

@@ -1,6 +1,8 @@
 namespace Graft.Runtime.Tests.Tables;
 
-/// <summary>Every op of the runtime. A new op needs one line here, in the file of its family: it then has its tests, its benchmark and its line in docs/ops.md.</summary>
+/// <summary>
+/// Every op of the runtime. A new op needs one line here, in the file of its family: it then has its tests, its benchmark and its line in docs/ops.md.
+/// </summary>
 internal static partial class OpTable
 {
     /// <summary>All rows.</summary>

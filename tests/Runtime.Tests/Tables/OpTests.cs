@@ -90,7 +90,8 @@ public class OpTests
             double[]?[] expected = run.Backward(0, inputs, reference: true);
             for (int i = 0; i < inputs.Length; i++)
             {
-                Near(row, shapes, OrZeros(run, actual[i], inputs[i]), OrZeros(run, expected[i], inputs[i]), 2 * row.Tolerance.Gradient, $"gradient of input {inputs[i]}");
+                double[] gradient = OrZeros(run, actual[i], inputs[i]);
+                Near(row, shapes, gradient, OrZeros(run, expected[i], inputs[i]), 2 * row.Tolerance.Gradient, $"gradient of input {inputs[i]}");
             }
         });
     }
@@ -109,7 +110,8 @@ public class OpTests
                 for (int i = 0; i < inputs.Length; i++)
                 {
                     double[] expected = OrZeros(run, together[i], inputs[i]);
-                    Near(row, shapes, OrZeros(run, run.Backward(output, [inputs[i]])[0], inputs[i]), expected, row.Tolerance.Gradient, $"gradient of input {inputs[i]} alone");
+                    double[] alone = OrZeros(run, run.Backward(output, [inputs[i]])[0], inputs[i]);
+                    Near(row, shapes, alone, expected, row.Tolerance.Gradient, $"gradient of input {inputs[i]} alone");
                     double[] twice = OrZeros(run, run.Backward(output, [inputs[i]], times: 2)[0], inputs[i]);
                     Near(row, shapes, twice, [.. expected.Select(g => 2 * g)], row.Tolerance.Gradient, $"gradient of input {inputs[i]}, two times");
                 }
@@ -193,7 +195,8 @@ public class OpTests
     {
         HashSet<Type> covered = [.. OpTable.Rows.Select(r => r.OpType)];
         IEnumerable<string> missing = typeof(Tape).Assembly.GetTypes()
-            .Where(t => t.IsValueType && t.GetInterfaces().Any(i => i.IsGenericType && i.GetGenericTypeDefinition() == typeof(IForwardOp<>)) && !covered.Contains(t))
+            .Where(t => t.IsValueType && !covered.Contains(t))
+            .Where(t => t.GetInterfaces().Any(i => i.IsGenericType && i.GetGenericTypeDefinition() == typeof(IForwardOp<>)))
             .Select(t => t.Name).Order();
         Assert.That(missing, Is.Empty, "ops without a row in tests/Runtime.Tests/Tables");
     }
@@ -210,7 +213,8 @@ public class OpTests
         foreach (Row row in OpTable.Rows.DistinctBy(r => r.Info.Name).OrderBy(r => r.Info.Name, StringComparer.Ordinal))
         {
             string source = row.Info.Source.Length == 0 ? "definition" : row.Info.Source;
-            _ = text.Append(CultureInfo.InvariantCulture, $"| {row.Info.Name} | {row.Info.Inputs} | {YesNo(row.HasGradient)} | {YesNo(row.Info.Recompute)} | {source} |\n");
+            OpInfo info = row.Info;
+            _ = text.Append(CultureInfo.InvariantCulture, $"| {info.Name} | {info.Inputs} | {YesNo(row.HasGradient)} | {YesNo(info.Recompute)} | {source} |\n");
         }
 
         if (FixtureFolder.Repository is not { } root)
@@ -226,7 +230,8 @@ public class OpTests
             File.WriteAllText(path, text.ToString());
         }
 
-        Assert.That(File.Exists(path) ? File.ReadAllText(path) : "", Is.EqualTo(text.ToString()), "docs/ops.md is out of date: run this test with GRAFT_UPDATE_DOCS=1 and commit the file");
+        string committed = File.Exists(path) ? File.ReadAllText(path) : "";
+        Assert.That(committed, Is.EqualTo(text.ToString()), "docs/ops.md is out of date: run this test with GRAFT_UPDATE_DOCS=1 and commit the file");
     }
 
     private static string YesNo(bool value) => value ? "yes" : "no";
@@ -266,7 +271,9 @@ public class OpTests
     {
         double[] x = doubles.Elements[input];
         double[] given = gradient ?? new double[x.Length];
-        int[] picked = x.Length <= Differences ? [.. Enumerable.Range(0, x.Length)] : [0, x.Length - 1, .. new Rng(3).Permutation(x.Length).Take(Differences - 2)];
+        int[] picked = x.Length <= Differences
+            ? [.. Enumerable.Range(0, x.Length)]
+            : [0, x.Length - 1, .. new Rng(3).Permutation(x.Length).Take(Differences - 2)];
         double[] expected = (double[])given.Clone(); // what is not picked agrees with itself
         foreach (int at in picked)
         {
@@ -280,7 +287,8 @@ public class OpTests
 
         doubles.Set(input, x);
         double scale = Math.Max(1, given.Select(Math.Abs).DefaultIfEmpty().Max());
-        Worst.Within(given, expected, row.Tolerance.Gradient * scale, 0, $"{row.Label} {shapes}: gradient of input {input} for output {output}", doubles.Shapes[input]);
+        string what = $"{row.Label} {shapes}: gradient of input {input} for output {output}";
+        Worst.Within(given, expected, row.Tolerance.Gradient * scale, 0, what, doubles.Shapes[input]);
     }
 
     private static double Objective(OpRun doubles, int output, int input, double[] values)
@@ -308,6 +316,7 @@ public class OpTests
     private static void Same(Row row, string shapes, double[] actual, double[] expected, string what)
     {
         Worst.Within(actual, expected, 0, 0, $"{row.Label} {shapes}: {what}");
-        Assert.That(actual.Select(BitConverter.DoubleToInt64Bits), Is.EqualTo(expected.Select(BitConverter.DoubleToInt64Bits)), $"{row.Label} {shapes}: {what}, signs of zeros");
+        IEnumerable<long> bits = expected.Select(BitConverter.DoubleToInt64Bits);
+        Assert.That(actual.Select(BitConverter.DoubleToInt64Bits), Is.EqualTo(bits), $"{row.Label} {shapes}: {what}, signs of zeros");
     }
 }

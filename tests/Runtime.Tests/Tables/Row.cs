@@ -2,7 +2,9 @@ using System.Globalization;
 
 namespace Graft.Runtime.Tests.Tables;
 
-/// <summary>One op with its arguments, the shapes it is tested at, and how exact it is. A row gives an op its tests, its benchmark and its line in docs/ops.md.</summary>
+/// <summary>
+/// One op with its arguments, the shapes it is tested at, and how exact it is. A row gives an op its tests, its benchmark and its line in docs/ops.md.
+/// </summary>
 internal abstract class Row
 {
     private readonly Given[] _given;
@@ -37,7 +39,10 @@ internal abstract class Row
 
     public abstract Type OpType { get; }
 
-    /// <summary>A row of an op with a gradient. Shapes: `2x31,31` are (2, 31) and (31). Inputs are normal F32 numbers unless <paramref name="inputs"/> says otherwise, in order.</summary>
+    /// <summary>
+    /// A row of an op with a gradient. Shapes: `2x31,31` are (2, 31) and (31). Inputs are normal F32 numbers unless <paramref name="inputs"/> says
+    /// otherwise, in order.
+    /// </summary>
     /// <param name="op">The op with its arguments.</param>
     /// <param name="shapes">Shapes of all inputs, one string per case.</param>
     /// <param name="tol">How exact.</param>
@@ -55,7 +60,8 @@ internal abstract class Row
 
     /// <summary>`5x1,1` as (5, 1) and (1).</summary>
     public static Shape[] Parse(string shapes) =>
-        [.. shapes.Split(',').Select(s => new Shape([.. s.Split('x', StringSplitOptions.RemoveEmptyEntries).Select(n => int.Parse(n, CultureInfo.InvariantCulture))]))];
+        [.. shapes.Split(',').Select(s => s.Split('x', StringSplitOptions.RemoveEmptyEntries))
+            .Select(axes => new Shape(Array.ConvertAll(axes, n => int.Parse(n, CultureInfo.InvariantCulture))))];
 
     public Given GivenOf(int input) => input < _given.Length ? _given[input] : Given.F32;
 
