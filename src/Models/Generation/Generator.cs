@@ -47,7 +47,7 @@ public sealed class Generator : IDisposable
     /// <summary>Draws tokens, where the settings ask for it: token i takes element i of its stream `sampling`.</summary>
     public Rng Random { get; set; } = new(0);
 
-    /// <summary>Texts that end a generation; they are not part of the result.</summary>
+    /// <summary>Texts that end a generation, besides those of its settings; they are not part of the result.</summary>
     public IReadOnlyList<string> StopSequences { get; set; } = [];
 
     /// <summary>The whole continuation of a prompt.</summary>
@@ -132,7 +132,7 @@ public sealed class Generator : IDisposable
             _ends = config.EosTokenIds;
             _sampler = new Sampler(config, prompt.Length, _ends);
             _scores = new float[model.VocabSize];
-            _text = owner._tokenizer is null ? null : new StopText(owner._tokenizer, owner.StopSequences);
+            _text = owner._tokenizer is null ? null : new StopText(owner._tokenizer, [.. owner.StopSequences, .. config.StopStrings]);
             _cacheArena = new Arena(owner._arena.Device, "cache");
             _cache = new KvCache(_cacheArena, model.LayerCount, 1, _limit, model.CacheShape.Heads, model.CacheShape.HeadSize);
         }

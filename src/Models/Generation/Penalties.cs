@@ -77,3 +77,59 @@ public sealed class SuppressTokens(IReadOnlyList<int> tokens) : ILogitsProcessor
         }
     }
 }
+
+/// <summary>Removes tokens that would complete a forbidden run of tokens.</summary>
+public sealed class NoBadWords : ILogitsProcessor
+{
+    private readonly List<int[]> _words = [];
+
+    /// <summary>Forbids runs; a run that is one end token is not forbidden.</summary>
+    /// <param name="words">Each one or more tokens.</param>
+    /// <param name="ends">The tokens that end a text.</param>
+    public NoBadWords(IEnumerable<IReadOnlyList<int>> words, IReadOnlyList<int> ends)
+    {
+        ArgumentNullException.ThrowIfNull(words);
+        foreach (IReadOnlyList<int> word in words)
+        {
+            if (word.Count == 0)
+            {
+                throw new ConfigurationException("bad_words_ids holds an empty list; each entry is one or more tokens.");
+            }
+
+            if (word.Count > 1 || !ends.Contains(word[0]))
+            {
+                _words.Add([.. word]);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Process(ReadOnlySpan<int> ids, Span<float> scores)
+    {
+        foreach (int[] word in _words)
+        {
+            if (word.Length == 1 || (word.Length <= ids.Length && ids[^(word.Length - 1)..].SequenceEqual(word.AsSpan(0, word.Length - 1))))
+            {
+                scores[word[^1]] = float.NegativeInfinity;
+            }
+        }
+    }
+}
+
+/// <summary>Removes tokens at one place: the first after the prompt.</summary>
+/// <param name="tokens">What is removed.</param>
+/// <param name="begin">The length of the row at which they are.</param>
+public sealed class SuppressAtBegin(IReadOnlyList<int> tokens, int begin) : ILogitsProcessor
+{
+    /// <inheritdoc/>
+    public void Process(ReadOnlySpan<int> ids, Span<float> scores)
+    {
+        if (ids.Length == begin)
+        {
+            foreach (int token in tokens)
+            {
+                scores[token] = float.NegativeInfinity;
+            }
+        }
+    }
+}

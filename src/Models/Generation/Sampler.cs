@@ -20,9 +20,11 @@ public sealed class Sampler
         _draws = config.DoSample;
         Add(config.RepetitionPenalty is not 1, () => new RepetitionPenalty((float)config.RepetitionPenalty));
         Add(config.NoRepeatNgramSize > 0, () => new NoRepeatNGram(config.NoRepeatNgramSize));
+        Add(config.BadWordsIds.Count > 0, () => new NoBadWords(config.BadWordsIds, ends));
         Add(config.MinLength > 0, () => new MinLength(config.MinLength, ends));
         Add(config.MinNewTokens > 0, () => new MinLength(promptLength + config.MinNewTokens, ends));
         Add(config.SuppressTokens.Count > 0, () => new SuppressTokens(config.SuppressTokens));
+        Add(config.BeginSuppressTokens.Count > 0, () => new SuppressAtBegin(config.BeginSuppressTokens, promptLength));
         if (_draws)
         {
             Add(config.Temperature is not 1, () => new Temperature((float)config.Temperature));
