@@ -1,14 +1,30 @@
+using Graft.Runtime;
+
 namespace Graft.Models.Adapters;
 
-/// <summary>The adapters that act in a forward, in order of application: an argument of the call, so that a reference policy or a slow twin is just another call.</summary>
+/// <summary>The adapters that act in a forward, in order of application: an argument of the call, so that a reference policy or a slow twin is just another
+/// call.</summary>
 public sealed class ActiveAdapters
 {
     private readonly string[] _names;
+    private readonly ActiveAdapters[] _rows = [];
 
     /// <summary>These adapters, the first nearest to the base.</summary>
     public ActiveAdapters(params ReadOnlySpan<string> names)
     {
         _names = names.ToArray();
+    }
+
+    private ActiveAdapters(ActiveAdapters[] rows)
+    {
+        (_names, _rows) = ([], rows);
+    }
+
+    /// <summary>Other adapters for each row of the batch: one server answers users of several adapters in one forward.</summary>
+    /// <param name="rows">One for each of the B rows. Neighbours of the same adapters run together.</param>
+    public static ActiveAdapters PerRow(params ReadOnlySpan<ActiveAdapters> rows)
+    {
+        return new ActiveAdapters(rows.ToArray());
     }
 
     /// <summary>The base alone.</summary>
@@ -18,6 +34,37 @@ public sealed class ActiveAdapters
     public IReadOnlyList<string> Names => _names;
 
     internal ReadOnlySpan<string> Span => _names;
+
+    internal bool IsPerRow => _rows.Length > 0;
+
+    /// <summary>Runs a module on each run of rows with the same adapters, and joins the results.</summary>
+    /// <param name="t">Runs the ops.</param>
+    /// <param name="x">(B, ...) or (B·T, ...): the leading axis is a multiple of the rows.</param>
+    /// <param name="run">The module on some rows with some adapters.</param>
+    internal Tensor ByRow(Tape t, Tensor x, Func<Tensor, ActiveAdapters, Tensor> run)
+    {
+        if (x.Shape.Rank == 0 || x.Shape[0] % _rows.Length != 0)
+        {
+            throw new ShapeException($"adapters for {_rows.Length} rows were given, but the batch is {x.Spec}.");
+        }
+
+        int height = x.Shape[0] / _rows.Length;
+        long rowLength = x.Shape.Count / _rows.Length;
+        List<Tensor> parts = [];
+        for (int start = 0; start < _rows.Length;)
+        {
+            int end = start + 1;
+            while (end < _rows.Length && _rows[end]._names.AsSpan().SequenceEqual(_rows[start]._names))
+            {
+                end++;
+            }
+
+            parts.Add(run(t.View(x, x.Shape.With(0, (end - start) * height), start * rowLength), _rows[start]));
+            start = end;
+        }
+
+        return parts.Count == 1 ? parts[0] : t.Concat(0, [.. parts]);
+    }
 }
 
 /// <summary>What is attached to one module, by adapter name.</summary>
@@ -54,6 +101,9 @@ public sealed class AdapterSlots
 
         return depth;
     }
+
+    /// <summary>True where rows of the batch may differ here.</summary>
+    internal bool Differs(ActiveAdapters active) => active.IsPerRow && _slots.Count > 0;
 
     internal IAdapter Linear(ActiveAdapters active, int depth) => _slots[At(active, depth)].Linear!;
 

@@ -3,24 +3,55 @@ using Graft.Runtime;
 
 namespace Graft.Models.Adapters;
 
-/// <summary>One method on one linear layer. A method is a sealed class that implements this, a configuration record and a row in <c>AdapterTable</c>; the host does everything else.</summary>
+/// <summary>One method on one linear layer. A method is a sealed class that implements this, a configuration record and a row in <c>AdapterTable</c>; the host
+/// does everything else.</summary>
 public interface IAdapter
 {
-    /// <summary>All tensors that belong to the adapter's file, trainable or frozen, named as on disk below the module (`lora_A.weight`).</summary>
-    IReadOnlyList<Parameter> Parameters { get; }
+    /// <summary>All tensors that belong to the adapter's file, trainable or frozen, by their names on disk below the module (`lora_A.weight`).</summary>
+    IReadOnlyList<AdapterParameter> Parameters { get; }
 
-    /// <summary>The layer's whole output: calls <see cref="LinearCall.Inner"/> for what lies below (the base, or another adapter) and adds to it, or replaces it.</summary>
+    /// <summary>The layer's whole output: calls <see cref="LinearCall.Inner"/> for what lies below (the base, or another adapter) and adds to it, or replaces
+    /// it.</summary>
     Tensor Forward(LinearCall c);
 
-    /// <summary>The effective weight (out, in) F32 from the weight below it (out, in) F32; not recorded. A method that depends on its input throws <see cref="NotMergeableException"/>.</summary>
+    /// <summary>The effective weight (out, in) F32 from the weight below it (out, in) F32; not recorded. A method that depends on its input throws <see
+    /// cref="NotMergeableException"/>.</summary>
     Tensor Merged(Tape t, Tensor weight);
+
+    /// <summary>The effective bias (out) F32 from the one below it, null where the layer has none; not recorded.</summary>
+    Tensor? MergedBias(Tape t, Tensor? bias) => bias;
+
+    /// <summary>The same function as a plain LoRA on the base as it was before the adapter; null where there is none.</summary>
+    LoraFactors? ToLora() => null;
+
+    /// <summary>Called once the parameters hold their values, drawn or read, and again after they were replaced from outside: caches are made here.</summary>
+    void Loaded()
+    {
+    }
+
+    /// <summary>Called after each optimizer step: schedules, gates, growth. Parameters may change their values and their trainability here.</summary>
+    void AfterStep(in AdapterStep step)
+    {
+    }
 }
+
+/// <summary>Where training stands when <see cref="IAdapter.AfterStep"/> is called.</summary>
+/// <param name="Step">Optimizer steps done, from 1 on.</param>
+/// <param name="Steps">Optimizer steps of the whole run; 0 if unknown.</param>
+public readonly record struct AdapterStep(long Step, long Steps);
+
+/// <summary>A plain LoRA: ΔW = Scale · B·A.</summary>
+/// <param name="Rank">R.</param>
+/// <param name="Scale">alpha / R.</param>
+/// <param name="A">(R, in), row-major.</param>
+/// <param name="B">(out, R), row-major.</param>
+public sealed record LoraFactors(int Rank, double Scale, float[] A, float[] B);
 
 /// <summary>One method on an embedding table.</summary>
 public interface IEmbeddingAdapter
 {
-    /// <summary>All tensors that belong to the adapter's file, named as on disk below the module (`lora_embedding_A`).</summary>
-    IReadOnlyList<Parameter> Parameters { get; }
+    /// <summary>All tensors that belong to the adapter's file, by their names on disk below the module (`lora_embedding_A`).</summary>
+    IReadOnlyList<AdapterParameter> Parameters { get; }
 
     /// <summary>The table's whole output.</summary>
     Tensor Forward(EmbeddingCall c);
@@ -71,7 +102,7 @@ public readonly struct LinearCall
         }
 
         Tensor y = new LinearCall(Context, Target, x, _depth - 1).Outermost();
-        return branch is { } b ? Tape.Add(y, Tape.Scale(Tape.Linear(b.U, b.B, null), b.Scale)) : y;
+        return branch is { } b ? Tape.Add(y, Tape.Scale(Tape.Linear(b.U, b.B), b.Scale)) : y;
     }
 
     internal Tensor Outermost() => Target.Adapters.Linear(Context.Adapters, _depth).Forward(this);

@@ -29,8 +29,7 @@ public sealed class Embedding
     public Tensor Forward(ForwardContext c, Tensor ids)
     {
         ArgumentNullException.ThrowIfNull(c);
-        int depth = Adapters.Depth(c.Adapters);
-        return depth == 0 ? Base(c, ids) : new EmbeddingCall(c, this, ids, depth).Outermost();
+        return Adapters.Differs(c.Adapters) ? c.Adapters.ByRow(c.Tape, ids, (part, active) => Forward(c.With(active), part)) : Run(c, ids);
     }
 
     /// <summary>ids (...) I32 to (..., C) F32 by the table alone.</summary>
@@ -38,5 +37,11 @@ public sealed class Embedding
     {
         ArgumentNullException.ThrowIfNull(c);
         return c.Tape.Embedding(Weight.Value, ids);
+    }
+
+    private Tensor Run(ForwardContext c, Tensor ids)
+    {
+        int depth = Adapters.Depth(c.Adapters);
+        return depth == 0 ? Base(c, ids) : new EmbeddingCall(c, this, ids, depth).Outermost();
     }
 }

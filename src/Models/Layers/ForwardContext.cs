@@ -72,12 +72,17 @@ public sealed class ForwardContext
     public List<Tensor> AuxiliaryLosses { get; }
 
     /// <summary>The same forward on another tape: inside a checkpointed region.</summary>
-    public ForwardContext On(Tape tape)
+    public ForwardContext On(Tape tape) => Copy(tape, Adapters);
+
+    /// <summary>The same forward with other adapters: some rows of the batch.</summary>
+    public ForwardContext With(ActiveAdapters adapters) => Copy(Tape, adapters);
+
+    private ForwardContext Copy(Tape tape, ActiveAdapters adapters)
     {
         return new ForwardContext(tape, Layout, _ranges, Held, AuxiliaryLosses)
         {
             Phase = Phase,
-            Adapters = Adapters,
+            Adapters = adapters,
             Cache = Cache,
             Random = Random,
             ActivationCheckpointing = ActivationCheckpointing,

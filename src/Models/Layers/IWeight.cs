@@ -33,8 +33,6 @@ public interface IWeight
 /// <summary>A weight stored as F32 or BF16, as (out, in) or, like GPT-2's, as (in, out).</summary>
 public sealed class DenseWeight : IWeight
 {
-    private readonly bool _transposed;
-
     /// <summary>A weight on a parameter of two axes.</summary>
     /// <param name="parameter">(out, in), or (in, out) where <paramref name="transposed"/>.</param>
     /// <param name="transposed">True for GPT-2's layout.</param>
@@ -42,17 +40,20 @@ public sealed class DenseWeight : IWeight
     {
         ArgumentNullException.ThrowIfNull(parameter);
         Parameter = parameter;
-        _transposed = transposed;
+        InputFirst = transposed;
     }
 
     /// <inheritdoc/>
     public Parameter Parameter { get; }
 
-    /// <inheritdoc/>
-    public int In => Parameter.Shape[_transposed ? 0 : 1];
+    /// <summary>True where it is stored as (in, out), like GPT-2's.</summary>
+    public bool InputFirst { get; }
 
     /// <inheritdoc/>
-    public int Out => Parameter.Shape[_transposed ? 1 : 0];
+    public int In => Parameter.Shape[InputFirst ? 0 : 1];
+
+    /// <inheritdoc/>
+    public int Out => Parameter.Shape[InputFirst ? 1 : 0];
 
     Parameter? IWeight.Parameter => Parameter;
 
@@ -61,8 +62,8 @@ public sealed class DenseWeight : IWeight
     {
         ArgumentNullException.ThrowIfNull(t);
         return branch is { } b
-            ? t.LinearWithBranch(x, Parameter.Value, bias, b.U, b.B, b.Scale, _transposed)
-            : t.Linear(x, Parameter.Value, bias, _transposed);
+            ? t.LinearWithBranch(x, Parameter.Value, bias, b.U, b.B, b.Scale, InputFirst)
+            : t.Linear(x, Parameter.Value, bias, InputFirst);
     }
 
     /// <inheritdoc/>
@@ -70,7 +71,7 @@ public sealed class DenseWeight : IWeight
     {
         ArgumentNullException.ThrowIfNull(t);
         Tensor wide = t.Cast(Parameter.Value, DType.F32);
-        return _transposed ? t.Permute(wide, 1, 0) : wide;
+        return InputFirst ? t.Permute(wide, 1, 0) : wide;
     }
 
     /// <inheritdoc/>
@@ -93,7 +94,7 @@ public sealed class DenseWeight : IWeight
         {
             for (int j = 0; j < columns; j++)
             {
-                long at = _transposed ? ((long)j * rows) + i : ((long)i * columns) + j;
+                long at = InputFirst ? ((long)j * rows) + i : ((long)i * columns) + j;
                 float v = values[(int)(((long)i * columns) + j)];
                 if (value.DType == DType.F32)
                 {

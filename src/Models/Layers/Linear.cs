@@ -40,8 +40,7 @@ public sealed class Linear
     public Tensor Forward(ForwardContext c, Tensor x)
     {
         ArgumentNullException.ThrowIfNull(c);
-        int depth = Adapters.Depth(c.Adapters);
-        return depth == 0 ? Base(c, x) : new LinearCall(c, this, x, depth).Outermost();
+        return Adapters.Differs(c.Adapters) ? c.Adapters.ByRow(c.Tape, x, (part, active) => Forward(c.With(active), part)) : Run(c, x);
     }
 
     /// <summary>(..., in) to (..., out) by the weight and bias alone.</summary>
@@ -49,5 +48,11 @@ public sealed class Linear
     {
         ArgumentNullException.ThrowIfNull(c);
         return Weight.Forward(c.Tape, x, Bias?.Value, branch);
+    }
+
+    private Tensor Run(ForwardContext c, Tensor x)
+    {
+        int depth = Adapters.Depth(c.Adapters);
+        return depth == 0 ? Base(c, x) : new LinearCall(c, this, x, depth).Outermost();
     }
 }

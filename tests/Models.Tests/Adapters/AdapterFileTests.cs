@@ -1,0 +1,96 @@
+using System.Text.Json;
+using Graft.Models.Adapters;
+using Graft.Models.Checkpoints;
+using Graft.Runtime;
+
+namespace Graft.Models.Tests.Adapters;
+
+/// <summary>Odd files as readers meet them, and several adapters at once: the recorded cases that are not one adapter.</summary>
+[Category("Fixtures")]
+public sealed class AdapterFileTests
+{
+    public static IEnumerable<TestCaseData> Variants()
+    {
+        return OfKind("files").SelectMany(c => Json(c).GetProperty("variants").EnumerateArray().Select(v => new TestCaseData(c, v.GetProperty("folder").GetString()!, v.GetProperty("should").GetString()!)));
+    }
+
+    public static IEnumerable<string> Compositions() => OfKind("composition");
+
+    [TestCaseSource(nameof(Variants))]
+    public void A_file_is_read_or_refused_as_it_should(string name, string folder, string should)
+    {
+        using AdapterCase recorded = new(name);
+        float[] plain = recorded.Logits();
+        if (File.Exists(Path.Combine(recorded.Folder, folder, "adapter_model.bin")))
+        {
+            // Pickles can run code when read: refused with what to do, on purpose.
+            Assert.That(() => recorded.Load(folder), Throws.TypeOf<CheckpointException>().With.Message.Contains("pickle").And.Message.Contains("safetensors"));
+            return;
+        }
+
+        if (should.StartsWith("be refused", StringComparison.Ordinal))
+        {
+            CheckpointException e = Assert.Throws<CheckpointException>(() => recorded.Load(folder))!;
+            Assert.That(e.Message, Does.Contain(folder), "names the file");
+            Assert.That(e.Message, Does.Contain("proj").Or.Contain("peft_type"), "names what is wrong");
+            Assert.That(recorded.Host.Adapters, Is.Empty);
+            Assert.That(recorded.Logits("recorded"), Is.EqualTo(plain), "nothing is attached");
+            return;
+        }
+
+        string logits = recorded.Recording.Tensors.ContainsKey($"logits.{folder}") ? $"logits.{folder}" : "logits";
+        AttachedAdapter adapter = recorded.Load(folder);
+        Closeness.AssertClose(logits, recorded.Logits("recorded"), recorded.Recording.ReadFloats(logits), recorded.Tolerance("logits"));
+        Assert.That(adapter.Parameters.Select(p => p.Value.DType), Is.All.EqualTo(DType.F32));
+        JsonElement config = AdapterCase.Parse(Path.Combine(recorded.Folder, folder, PeftConfig.FileName));
+        string[] unknown = [.. config.EnumerateObject().Select(p => p.Name).Except(AdapterCase.Parse(Path.Combine(recorded.Folder, "plain", PeftConfig.FileName)).EnumerateObject().Select(p => p.Name))];
+        Assert.That(unknown.All(k => adapter.Warnings.Any(w => w.Contains($"'{k}'", StringComparison.Ordinal))), "every unknown key has its warning");
+        Assert.That(adapter.Warnings, Has.Count.EqualTo(unknown.Length));
+        using TemporaryFolder saved = new();
+        recorded.Host.Save("recorded", saved.Path);
+        JsonElement again = AdapterCase.Parse(Path.Combine(saved.Path, PeftConfig.FileName));
+        Assert.That(unknown.All(k => JsonElement.DeepEquals(again.GetProperty(k), config.GetProperty(k))), "unknown keys are written back");
+    }
+
+    [TestCaseSource(nameof(Compositions))]
+    public void Several_adapters_act_alone_together_and_by_row(string name)
+    {
+        using AdapterCase recorded = new(name);
+        string[] names = [.. Directory.GetDirectories(recorded.Folder).Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
+        float[] plain = recorded.Logits();
+        foreach (string adapter in names)
+        {
+            _ = recorded.Load(adapter, adapter);
+        }
+
+        foreach (string adapter in names)
+        {
+            Close(recorded, $"active.{adapter}", recorded.Logits(adapter));
+        }
+
+        Close(recorded, "active.both", recorded.Logits(names));
+        Close(recorded, "disabled", recorded.Logits());
+        Assert.That(recorded.Logits(), Is.EqualTo(plain), "without adapters the base's own bits");
+        ActiveAdapters[] rows = [.. recorded.Json.GetProperty("mixed").EnumerateArray().Select(r => r.GetString() == "__base__" ? ActiveAdapters.None : recorded.Host.Active(r.GetString()!))];
+        Close(recorded, "mixed", recorded.Logits(ActiveAdapters.PerRow(rows)));
+
+        recorded.Host.Merge(names);
+        Closeness.AssertClose("both merged", recorded.Logits(), recorded.Recording.ReadFloats("active.both"), recorded.Tolerance("logits"));
+        recorded.Host.Unmerge();
+        recorded.Host.Detach(names[0]);
+        Close(recorded, $"active.{names[1]}", recorded.Logits(names[1]));
+        Assert.That(() => recorded.Host.Active(names[0]), Throws.TypeOf<ConfigurationException>().With.Message.Contains(names[1]));
+    }
+
+    private static void Close(AdapterCase recorded, string what, float[] actual)
+    {
+        Closeness.AssertClose(what, actual, recorded.Recording.ReadFloats(what), recorded.Tolerance("logits"));
+    }
+
+    private static IEnumerable<string> OfKind(string kind)
+    {
+        return FixtureFolder.Cases("adapters").Where(c => Json(c).TryGetProperty("kind", out JsonElement k) && k.GetString() == kind);
+    }
+
+    private static JsonElement Json(string name) => AdapterCase.Parse(FixtureFolder.PathOf("adapters", name, "case.json"));
+}
