@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -52,6 +53,7 @@ internal static unsafe class Conversions
     }
 
     /// <summary>On the calling thread, for packing loops.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Widen(ReadOnlySpan<BFloat16> x, Span<float> result)
     {
         ref ushort from = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<BFloat16, ushort>(x));
@@ -74,6 +76,7 @@ internal static unsafe class Conversions
     }
 
     /// <summary>On the calling thread.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Narrow(ReadOnlySpan<float> x, Span<BFloat16> result)
     {
         ref float from = ref MemoryMarshal.GetReference(x);
@@ -96,6 +99,7 @@ internal static unsafe class Conversions
     }
 
     /// <summary>The upper half after rounding; a NaN is made quiet instead, so that rounding cannot turn it into a number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<uint> Rounded(Vector256<float> x)
     {
         Vector256<uint> bits = x.AsUInt32();

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Graft.Runtime.Cpu;
 
@@ -47,6 +48,7 @@ internal static unsafe class FlatBlocks
             _parts[chunk] = Sum(_x + start, (int)(end - start));
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private static double Sum(float* x, int count)
         {
             Vector<double> a = Vector<double>.Zero, b = a, c = a, d = a;

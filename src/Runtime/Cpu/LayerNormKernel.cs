@@ -118,22 +118,11 @@ internal static unsafe class LayerNormKernel
             for (int row = first; row < last; row++)
             {
                 long at = (long)row * _columns;
-                Normalized normalized = new(_mean[row], _rstd[row]);
-                if (dw != null)
-                {
-                    Loops.Map<T, AddNormalized>(dw, _x + at, _dy + at, dw, _columns, new AddNormalized(normalized));
-                }
-
-                if (db != null)
-                {
-                    Loops.Map<T, AddOperator>(db, _dy + at, db, _columns, default);
-                }
-
+                (double sum, double dot) = NormRow.Collect<T>(_x + at, _w, _dy + at, dw, db, _columns, _mean[row], _rstd[row]);
                 if (_dx != null)
                 {
-                    double mean = Loops.Sum<T, MultiplyOperator>(_w, _dy + at, _columns, default) / _columns;
-                    double dot = Loops.Sum<T, Product>(_x + at, _w, _dy + at, _columns, new Product(normalized)) / _columns;
-                    Loops.Map<T, Slope>(_x + at, _w, _dy + at, _dx + at, _columns, new Slope(normalized, _rstd[row], (float)mean, (float)dot));
+                    Slope slope = new(new Normalized(_mean[row], _rstd[row]), _rstd[row], (float)(sum / _columns), (float)(dot / _columns));
+                    Loops.Map<T, Slope>(_x + at, _w, _dy + at, _dx + at, _columns, slope);
                 }
             }
         }
@@ -189,26 +178,6 @@ internal static unsafe class LayerNormKernel
         public T Invoke<T>(T x, T w, T b)
             where T : unmanaged, ILanes<T>
             => T.Fma(_normalized.Invoke(x), w, b);
-    }
-
-    private readonly struct AddNormalized(Normalized normalized) : ITernaryOperator
-    {
-        private readonly Normalized _normalized = normalized;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public T Invoke<T>(T sum, T x, T dy)
-            where T : unmanaged, ILanes<T>
-            => T.Fma(_normalized.Invoke(x), dy, sum);
-    }
-
-    private readonly struct Product(Normalized normalized) : ITernaryOperator
-    {
-        private readonly Normalized _normalized = normalized;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public T Invoke<T>(T x, T w, T dy)
-            where T : unmanaged, ILanes<T>
-            => _normalized.Invoke(x) * w * dy;
     }
 
     private readonly struct Slope(Normalized normalized, float rstd, float mean, float dot) : ITernaryOperator

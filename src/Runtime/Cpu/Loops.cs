@@ -1,15 +1,19 @@
+using System.Runtime.CompilerServices;
+
 namespace Graft.Runtime.Cpu;
 
 /// <summary>Loops over one contiguous piece of memory on one thread: the inside of the kernels. The result of a map may be one of its inputs.</summary>
 /// <remarks>
 /// Sums run in four accumulators of lanes over blocks of 256 vectors, so a lane adds 64 numbers before the blocks are added in F64: the order is fixed by the length and the
 /// width alone, and narrow vectors are as exact as wide ones. A call stands only behind the loops, else the JIT would spill the accumulators in every round.
+/// Compiled at once with full optimisation: in the first tier each operation of a lane is a call, a hundred times slower, and a busy machine leaves it there for seconds.
 /// </remarks>
 internal static unsafe class Loops
 {
     private const int VectorsPerBlock = 256;
 
     /// <summary>result[i] = op(x[i]).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Map<T, TOperator>(float* x, float* result, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
@@ -28,6 +32,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>result[i] = op(x[i], y[i]).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Map<T, TOperator>(float* x, float* y, float* result, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IBinaryOperator
@@ -46,6 +51,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>result[i] = op(x[i], y[i], z[i]).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Map<T, TOperator>(float* x, float* y, float* z, float* result, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, ITernaryOperator
@@ -64,6 +70,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>Σ op(x[i]).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double Sum<T, TOperator>(float* x, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
@@ -79,6 +86,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>Σ op(x[i], y[i]).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double Sum<T, TOperator>(float* x, float* y, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IBinaryOperator
@@ -94,6 +102,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>Σ op(x[i], y[i], z[i]).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double Sum<T, TOperator>(float* x, float* y, float* z, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, ITernaryOperator
@@ -109,6 +118,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>result[i] = op(x[i]), and the sum of the results.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double MapSum<T, TOperator>(float* x, float* result, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
@@ -126,6 +136,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>The largest number; NaN if there is one, -∞ of none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Max<T>(float* x, int count)
         where T : unmanaged, IFloatLanes<T>
     {
@@ -148,6 +159,7 @@ internal static unsafe class Loops
         return T.MaxOf(i < count ? T.Max(all, Partial.Load<T>(x + i, count - i, float.NegativeInfinity)) : all);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double SumBlock<T, TOperator>(float* x, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
@@ -177,6 +189,7 @@ internal static unsafe class Loops
         return T.Sum(all);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double SumBlock<T, TOperator>(float* x, float* y, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IBinaryOperator
@@ -206,6 +219,7 @@ internal static unsafe class Loops
         return T.Sum(all);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double SumBlock<T, TOperator>(float* x, float* y, float* z, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, ITernaryOperator

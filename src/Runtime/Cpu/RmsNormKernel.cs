@@ -96,15 +96,10 @@ internal static unsafe class RmsNormKernel
             {
                 long at = (long)row * _columns;
                 float rstd = _rstd[row];
-                if (dw != null)
-                {
-                    Loops.Map<T, AddNormalized>(dw, _x + at, _dy + at, dw, _columns, new AddNormalized(rstd));
-                }
-
+                (_, double dot) = NormRow.Collect<T>(_x + at, _w, _dy + at, dw, null, _columns, 0, rstd);
                 if (_dx != null)
                 {
-                    double dot = Loops.Sum<T, Product>(_x + at, _w, _dy + at, _columns, default) / _columns;
-                    Loops.Map<T, Slope>(_x + at, _w, _dy + at, _dx + at, _columns, new Slope(rstd, (float)(dot * rstd * rstd)));
+                    Loops.Map<T, Slope>(_x + at, _w, _dy + at, _dx + at, _columns, new Slope(rstd, (float)(dot / _columns * rstd)));
                 }
             }
         }
@@ -120,25 +115,7 @@ internal static unsafe class RmsNormKernel
             => x * T.Of(_rstd) * w;
     }
 
-    private readonly struct Product : ITernaryOperator
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public T Invoke<T>(T x, T w, T dy)
-            where T : unmanaged, ILanes<T>
-            => x * w * dy;
-    }
-
-    private readonly struct AddNormalized(float rstd) : ITernaryOperator
-    {
-        private readonly float _rstd = rstd;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public T Invoke<T>(T sum, T x, T dy)
-            where T : unmanaged, ILanes<T>
-            => T.Fma(x * T.Of(_rstd), dy, sum);
-    }
-
-    /// <summary>rstd (w dy - x · c), c = rstd² · mean(w dy x).</summary>
+    /// <summary>rstd (w dy - x · c), c = rstd · mean(w dy x̂).</summary>
     private readonly struct Slope(float rstd, float c) : ITernaryOperator
     {
         private readonly float _rstd = rstd;

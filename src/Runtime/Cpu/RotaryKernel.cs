@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Graft.Runtime.Cpu;
 
 /// <summary>Rotary position embedding in the half-split layout: pairs (j, j + R/2) of the first R numbers of each head are rotated by the angle of their position.</summary>
@@ -75,6 +77,7 @@ internal static unsafe class RotaryKernel
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private static void Rotate<T>(float* x, float* y, float* cos, float* sin, int half, float sign)
             where T : unmanaged, IFloatLanes<T>
         {
