@@ -41,13 +41,25 @@ public readonly ref struct BackwardCall
     public TensorSpec InputSpec(int i) => _node.Inputs[i].Spec;
 
     /// <summary>An input; only if <c>Saves</c> names it.</summary>
-    public Tensor Input(int i) => Named(_node.Inputs, _node.Saves.Inputs, i, "input");
+    public Tensor Input(int i)
+    {
+        Require(_node.Saves.Inputs, i, "input");
+        return _node.Inputs[i];
+    }
 
     /// <summary>An output; only if <c>Saves</c> names it.</summary>
-    public Tensor OutputAt(int i) => Named(_node.Outputs, _node.Saves.Outputs, i, "output");
+    public Tensor OutputAt(int i)
+    {
+        Require(_node.Saves.Outputs, i, "output");
+        return _node.OutputAt(i);
+    }
 
     /// <summary>A tensor that forward saved; only if <c>Saves</c> names it.</summary>
-    public Tensor Saved(int i = 0) => Named(_node.Extras, _node.Saves.Saved, i, "saved tensor");
+    public Tensor Saved(int i = 0)
+    {
+        Require(_node.Saves.Saved, i, "saved tensor");
+        return _node.Extras[i];
+    }
 
     /// <summary>The gradient of an output; null where none arrived.</summary>
     public Tensor? OutputGradientAt(int i) => _node.Gradient(i);
@@ -80,8 +92,11 @@ public readonly ref struct BackwardCall
         return Needs(i) ? _node.Inputs[i] : throw new AutogradException($"{_node.Info.Name}: input {i} needs no gradient; ask Needs({i}) first.");
     }
 
-    private Tensor Named(Tensor[] tensors, uint mask, int i, string kind)
+    private void Require(uint mask, int i, string kind)
     {
-        return (mask >> i & 1) != 0 ? tensors[i] : throw new AutogradException($"{_node.Info.Name}: backward reads {kind} {i}, which Saves does not name.");
+        if ((mask >> i & 1) == 0)
+        {
+            throw new AutogradException($"{_node.Info.Name}: backward reads {kind} {i}, which Saves does not name.");
+        }
     }
 }

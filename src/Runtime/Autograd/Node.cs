@@ -3,13 +3,20 @@ namespace Graft.Runtime;
 /// <summary>One recorded op: what it read, what it made, and the gradients that arrive at its outputs.</summary>
 internal abstract class Node : GradientSource
 {
-    private GradientSlot[] _gradients = [];
+    private GradientSlot _gradient; // of the first output; most nodes have one
+    private GradientSlot[]? _more;
 
     public required Tape Tape { get; init; }
 
     public required Tensor[] Inputs { get; init; }
 
-    public required Tensor[] Outputs { get; init; }
+    /// <summary>The first output; most nodes have one.</summary>
+    public required Tensor Output { get; init; }
+
+    /// <summary>The outputs behind the first.</summary>
+    public Tensor[] Rest { get; init; } = [];
+
+    public int OutputCount => 1 + Rest.Length;
 
     public required Tensor[] Extras { get; init; }
 
@@ -26,25 +33,25 @@ internal abstract class Node : GradientSource
 
     public override bool RequiresGradient(Tape tape) => tape == Tape;
 
-    public override void Accumulate(Tape tape, int index, Tensor gradient) => _gradients[index].Accumulate(tape, Outputs[index].Spec, gradient);
+    public Tensor OutputAt(int i) => i == 0 ? Output : Rest[i - 1];
 
-    public override Tensor Target(Tape tape, int index, out bool accumulate) => _gradients[index].Target(tape, Outputs[index].Spec, out accumulate);
+    public override void Accumulate(Tape tape, int index, Tensor gradient) => Slot(index).Accumulate(tape, OutputAt(index).Spec, gradient);
 
-    public Tensor? Gradient(int output) => _gradients[output].Value;
+    public override Tensor Target(Tape tape, int index, out bool accumulate) => Slot(index).Target(tape, OutputAt(index).Spec, out accumulate);
+
+    public Tensor? Gradient(int output) => Slot(output).Value;
 
     public bool HasGradient
     {
         get
         {
-            foreach (GradientSlot slot in _gradients)
+            bool any = _gradient.HasValue;
+            for (int i = 0; i < (_more?.Length ?? 0); i++)
             {
-                if (slot.HasValue)
-                {
-                    return true;
-                }
+                any |= _more![i].HasValue;
             }
 
-            return false;
+            return any;
         }
     }
 
@@ -52,26 +59,26 @@ internal abstract class Node : GradientSource
     public void Retain(Saves saves)
     {
         Saves = saves;
-        _gradients = new GradientSlot[Outputs.Length];
+        _more = Rest.Length > 0 ? new GradientSlot[Rest.Length] : null;
         ForSaved(static storage => storage.Retain());
         foreach (Tensor extra in Extras)
         {
-            extra.Storage.Disown();
+            extra.Disown();
         }
 
-        for (int i = 0; i < Outputs.Length; i++)
+        for (int i = 0; i < OutputCount; i++)
         {
-            Outputs[i].Source = this;
-            Outputs[i].OutputIndex = i;
+            OutputAt(i).Source = this;
+            OutputAt(i).OutputIndex = i;
         }
     }
 
     /// <summary>Releases the gradients of the outputs alone, so that the recording can be walked again.</summary>
     public void ReleaseGradients()
     {
-        for (int i = 0; i < _gradients.Length; i++)
+        for (int i = 0; i < OutputCount; i++)
         {
-            _gradients[i].Release();
+            Slot(i).Release();
         }
     }
 
@@ -83,20 +90,30 @@ internal abstract class Node : GradientSource
         Saves = default;
         if (OwnsOutputs)
         {
-            foreach (Tensor output in Outputs)
+            for (int i = 0; i < OutputCount; i++)
             {
-                if (!output.Storage.IsPinned)
+                Tensor output = OutputAt(i);
+                if (output.IsAlive && !output.Storage.IsPinned)
                 {
-                    output.Storage.Disown();
+                    output.Disown();
                 }
             }
         }
     }
 
+    private ref GradientSlot Slot(int output) => ref output == 0 ? ref _gradient : ref _more![output - 1];
+
     private void ForSaved(Action<Storage> action)
     {
         Visit(Inputs, Saves.Inputs, action);
-        Visit(Outputs, Saves.Outputs, action);
+        for (int i = 0; i < OutputCount; i++)
+        {
+            if ((Saves.Outputs >> i & 1) != 0)
+            {
+                action(OutputAt(i).Storage);
+            }
+        }
+
         Visit(Extras, Saves.Saved, action);
     }
 

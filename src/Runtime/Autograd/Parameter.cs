@@ -80,7 +80,7 @@ public sealed class Parameter
     internal Tensor GradientMemory() => Gradient ??=
         Value.Arena.Allocate(Shape, GradientSlot.GradientType(Value.DType), MemoryCategory.Gradients, Name + ".gradient");
 
-    private Tensor Bound(Tensor value) => new(value.Shape, value.DType, value.Storage, value.ByteOffset, Name) { Source = _source };
+    private Tensor Bound(Tensor value) => value.Renamed(Name, _source);
 
     internal sealed class ParameterSource(Parameter parameter) : GradientSource
     {

@@ -35,7 +35,7 @@ public sealed partial class Tape
             {
                 Tape = this,
                 Inputs = inputs.ToArray(),
-                Outputs = [output],
+                Output = output,
                 Extras = [],
                 Needs = needs,
                 OwnsOutputs = !Shares(inputs, output),

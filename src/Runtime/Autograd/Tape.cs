@@ -111,7 +111,7 @@ public sealed partial class Tape : IDisposable
             {
                 Tape = this,
                 Inputs = inputs.ToArray(),
-                Outputs = [output],
+                Output = output,
                 Extras = extras,
                 Needs = needs,
                 OwnsOutputs = !Shares(inputs, output),
@@ -136,7 +136,7 @@ public sealed partial class Tape : IDisposable
         Needs needs = NeedsOf([x]);
         if (needs.Any)
         {
-            Record(new ViewNode(elementOffset) { Tape = this, Inputs = [x], Outputs = [output], Extras = [], Needs = needs, OwnsOutputs = false }, Saves.Nothing);
+            Record(new ViewNode(elementOffset) { Tape = this, Inputs = [x], Output = output, Extras = [], Needs = needs, OwnsOutputs = false }, Saves.Nothing);
         }
 
         return output;
@@ -213,19 +213,17 @@ public sealed partial class Tape : IDisposable
         Needs needs = NeedsOf(inputs);
         Results results = default;
         Forward(in op, inputs, needs, ref results);
-        outputs = null;
         if (needs.Any)
         {
-            outputs = results.OutputArray();
-            OpNode<TOp> node = new(op) { Tape = this, Inputs = inputs.ToArray(), Outputs = outputs, Extras = results.ExtraArray(), Needs = needs };
+            OpNode<TOp> node = new(op) { Tape = this, Inputs = inputs.ToArray(), Output = results.Outputs[0], Rest = results.RestArray(), Extras = results.ExtraArray(), Needs = needs };
             Record(node, TOp.Saves(in op, needs));
         }
         else
         {
             DropExtras(ref results);
-            outputs = all ? results.OutputArray() : null;
         }
 
+        outputs = all ? results.OutputArray() : null;
         return results.Outputs[0];
     }
 
@@ -266,14 +264,14 @@ public sealed partial class Tape : IDisposable
             TOp.Forward(in op, new CpuCall(cpu, inputs, outputs, extras, workspace, needs));
         }
 
-        workspace?.Storage.Disown();
+        workspace?.Disown();
     }
 
     private static void DropExtras(ref Results results)
     {
         for (int i = 0; i < results.ExtraCount; i++)
         {
-            results.Extras[i].Storage.Disown();
+            results.Extras[i].Disown();
         }
     }
 
@@ -349,6 +347,8 @@ public sealed partial class Tape : IDisposable
         public int ExtraCount;
 
         public readonly Tensor[] OutputArray() => ((ReadOnlySpan<Tensor>)Outputs)[..OutputCount].ToArray();
+
+        public readonly Tensor[] RestArray() => OutputCount <= 1 ? [] : ((ReadOnlySpan<Tensor>)Outputs)[1..OutputCount].ToArray();
 
         public readonly Tensor[] ExtraArray() => ExtraCount == 0 ? [] : ((ReadOnlySpan<Tensor>)Extras)[..ExtraCount].ToArray();
     }

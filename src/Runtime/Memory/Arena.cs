@@ -11,6 +11,7 @@ public sealed class Arena : IDisposable
 
     private readonly BlockAllocator _blocks;
     private readonly List<Frame> _frames = [];
+    private readonly Stack<Storage> _spare = new();
     private MemoryUse _current;
     private MemoryUse _peak;
     private int _depth;
@@ -37,6 +38,8 @@ public sealed class Arena : IDisposable
     /// <summary>For messages and reports.</summary>
     public string Name { get; }
 
+    internal bool IsDisposed => _disposed;
+
     /// <summary>Memory for a tensor, its elements undefined, owned by the innermost open scope (or the arena itself).</summary>
     /// <exception cref="OutOfDeviceMemoryException">The device has no more.</exception>
     public Tensor Allocate(Shape shape, DType dtype, MemoryCategory category, string? name = null)
@@ -44,7 +47,9 @@ public sealed class Arena : IDisposable
         ObjectDisposedException.ThrowIf(_disposed, this);
         long bytes = BlockAllocator.RoundUp(shape.Count * dtype.Size());
         Frame frame = _frames[_depth];
-        Storage storage = new(this, _blocks.Take(bytes), category, frame);
+        BlockAllocator.Block block = _blocks.Take(bytes);
+        Storage storage = _spare.TryPop(out Storage? spare) ? spare : new Storage(this);
+        storage.Open(block, category, frame);
         frame.Add(storage);
         _current[category] += bytes;
         if (_current.Total > _peak.Total)
@@ -60,7 +65,7 @@ public sealed class Arena : IDisposable
             }
         }
 
-        return new Tensor(shape, dtype, storage, 0, name);
+        return new Tensor(shape, dtype, storage, 0, name is null ? frame.Name : new Tensor.Label(name, frame.Name));
     }
 
     /// <summary>A tensor with the given elements.</summary>
@@ -99,7 +104,7 @@ public sealed class Arena : IDisposable
     public void Free(Tensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
-        if (tensor.Storage.Arena != this || tensor.Storage.Owner is null)
+        if (tensor.Arena != this || !tensor.IsAlive || tensor.Storage.Owner is null)
         {
             throw new ArgumentException($"{tensor} is not held by arena '{Name}', or was freed before.", nameof(tensor));
         }
@@ -128,7 +133,7 @@ public sealed class Arena : IDisposable
             {
                 if (storage.IsAlive)
                 {
-                    storage.Kill($"arena '{Name}' was disposed");
+                    storage.Kill();
                 }
             }
 
@@ -140,9 +145,10 @@ public sealed class Arena : IDisposable
         Device.Detach(this);
     }
 
-    internal void Keep(Storage storage, int depth)
+    internal void Keep(Tensor tensor, int depth)
     {
-        if (storage.Owner == _frames[depth])
+        Storage storage = tensor.Storage;
+        if (tensor.IsAlive && storage.Owner == _frames[depth])
         {
             Frame outer = _frames[depth - 1];
             storage.Owner = outer;
@@ -196,6 +202,7 @@ public sealed class Arena : IDisposable
 
         _current[storage.Category] -= storage.Bytes;
         _blocks.Return(block);
+        _spare.Push(storage);
     }
 
     /// <summary>What one open scope holds. Entries whose owner is another frame, or none, are stale.</summary>

@@ -17,7 +17,7 @@ public readonly ref struct Scope
     public Tensor Keep(Tensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
-        _arena.Keep(tensor.Storage, _depth);
+        _arena.Keep(tensor, _depth);
         return tensor;
     }
 

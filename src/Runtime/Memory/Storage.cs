@@ -1,20 +1,23 @@
 namespace Graft.Runtime;
 
 /// <summary>One block of an arena and who still needs it: its scope counts as one, every node of a tape that retains it as one more.</summary>
-internal sealed class Storage(Arena arena, BlockAllocator.Block block, MemoryCategory category, Arena.Frame owner)
+/// <remarks>Objects are reused by their arena, so that a step makes no garbage for them; a tensor carries the generation that it was made in and is dead in any other.</remarks>
+internal sealed class Storage(Arena arena)
 {
-    private readonly BlockAllocator.Block _block = block;
-    private int _references = 1;
-    private string _lastOwner = "";
+    private BlockAllocator.Block _block = null!;
+    private int _references;
 
     public Arena Arena { get; } = arena;
 
-    public MemoryCategory Category { get; } = category;
+    public MemoryCategory Category { get; private set; }
 
-    public long Bytes { get; } = block.Bytes;
+    public long Bytes { get; private set; }
 
     /// <summary>Zero on a device without host addresses, and after the release (block objects are reused).</summary>
-    public nint Address { get; private set; } = block.Address;
+    public nint Address { get; private set; }
+
+    /// <summary>Counts the lives of this object.</summary>
+    public int Generation { get; private set; }
 
     public bool IsAlive => _references > 0;
 
@@ -22,13 +25,23 @@ internal sealed class Storage(Arena arena, BlockAllocator.Block block, MemoryCat
     public bool IsExclusive => _references == 1;
 
     /// <summary>The scope that holds it; null once the scope has let go.</summary>
-    public Arena.Frame? Owner { get; set; } = owner;
+    public Arena.Frame? Owner { get; set; }
 
     /// <summary>Stays until its scope ends, even where a tape could free it earlier.</summary>
     public bool IsPinned { get; set; }
 
-    /// <summary>For messages: who let go of it, or holds it.</summary>
-    public string OwnerName => Owner?.Name ?? _lastOwner;
+    /// <summary>Begins a life.</summary>
+    public void Open(BlockAllocator.Block block, MemoryCategory category, Arena.Frame owner)
+    {
+        _block = block;
+        _references = 1;
+        Generation++;
+        Category = category;
+        Bytes = block.Bytes;
+        Address = block.Address;
+        Owner = owner;
+        IsPinned = false;
+    }
 
     public void Retain() => _references++;
 
@@ -45,18 +58,16 @@ internal sealed class Storage(Arena arena, BlockAllocator.Block block, MemoryCat
     /// <summary>The scope lets go; memory goes back as soon as no tape retains it.</summary>
     public void Disown()
     {
-        if (Owner is { } owner)
+        if (Owner is not null)
         {
-            _lastOwner = owner.Name;
             Owner = null;
             Release();
         }
     }
 
     /// <summary>Ends the block whoever holds it: the arena is being disposed.</summary>
-    public void Kill(string reason)
+    public void Kill()
     {
-        _lastOwner = reason;
         Owner = null;
         _references = 0;
         Address = 0;

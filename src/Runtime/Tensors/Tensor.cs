@@ -8,14 +8,18 @@ namespace Graft.Runtime;
 public sealed class Tensor
 {
     private readonly long _byteOffset;
+    private readonly int _generation;
+    private readonly object _label; // the scope's name, or a Label: one reference less in the header of each result
+    private byte _outputIndex;
 
-    internal Tensor(Shape shape, DType dtype, Storage storage, long byteOffset, string? name)
+    internal Tensor(Shape shape, DType dtype, Storage storage, long byteOffset, object label)
     {
+        _generation = storage.Generation;
+        _label = label;
         Shape = shape;
         DType = dtype;
         Storage = storage;
         _byteOffset = byteOffset;
-        Name = name;
     }
 
     /// <summary>Axis lengths.</summary>
@@ -25,7 +29,7 @@ public sealed class Tensor
     public DType DType { get; }
 
     /// <summary>The name used in messages; null for most intermediate results.</summary>
-    public string? Name { get; }
+    public string? Name => (_label as Label)?.Name;
 
     /// <summary>Shape and dtype together.</summary>
     public TensorSpec Spec => new(Shape, DType);
@@ -37,17 +41,21 @@ public sealed class Tensor
     public Arena Arena => Storage.Arena;
 
     /// <summary>False once the scope or arena that owned the memory has ended.</summary>
-    public bool IsAlive => Storage.IsAlive;
+    public bool IsAlive => Storage.Generation == _generation && Storage.IsAlive;
 
     internal Storage Storage { get; }
 
-    internal long ByteOffset => _byteOffset;
+    private string Scope => _label as string ?? ((Label)_label).Scope;
 
     /// <summary>Where a gradient with respect to this tensor goes; null for constants.</summary>
     internal GradientSource? Source { get; set; }
 
     /// <summary>Which output of its node this is.</summary>
-    internal int OutputIndex { get; set; }
+    internal int OutputIndex
+    {
+        get => _outputIndex;
+        set => _outputIndex = (byte)value;
+    }
 
     /// <summary>The elements, writable. Host memory only.</summary>
     /// <exception cref="DTypeException">The elements are of another type.</exception>
@@ -144,7 +152,12 @@ public sealed class Tensor
     internal Tensor Alias(Shape shape, long elementOffset = 0, GradientSource? source = null, int outputIndex = 0)
     {
         long offset = _byteOffset + (elementOffset * DType.Size());
-        return new Tensor(shape, DType, Storage, offset, Name) { Source = source, OutputIndex = outputIndex };
+        if (!IsAlive)
+        {
+            ThrowDisposed(); // another life of the same storage must not be taken for this one
+        }
+
+        return new Tensor(shape, DType, Storage, offset, _label) { Source = source, OutputIndex = outputIndex };
     }
 
     /// <summary>The address of the first element; throws as <see cref="AsSpan{T}"/> does.</summary>
@@ -159,9 +172,21 @@ public sealed class Tensor
         return (T*)RawPointer();
     }
 
+    /// <summary>The same tensor under another name and source: a parameter's value.</summary>
+    internal Tensor Renamed(string name, GradientSource source) => new(Shape, DType, Storage, _byteOffset, new Label(name, Scope)) { Source = source };
+
+    /// <summary>The scope lets go of the memory, unless it did before.</summary>
+    internal void Disown()
+    {
+        if (IsAlive)
+        {
+            Storage.Disown();
+        }
+    }
+
     internal unsafe byte* RawPointer()
     {
-        if (!Storage.IsAlive)
+        if (!IsAlive)
         {
             ThrowDisposed();
         }
@@ -178,8 +203,13 @@ public sealed class Tensor
     private void ThrowDType(string asked) => throw new DTypeException($"{this} was read as {asked}: its elements are {DType.Name()}.");
 
     [DoesNotReturn]
-    private void ThrowDisposed() => throw new ObjectDisposedException(ToString(), $"{this} was used after its memory was given back ({Storage.OwnerName}).");
+    private void ThrowDisposed() => throw new ObjectDisposedException(
+        ToString(),
+        $"{this} was used after its memory was given back: it was made in {Scope}, which has ended, was freed, or was consumed by backward{(Arena.IsDisposed ? $" (arena '{Arena.Name}' was disposed)" : "")}.");
 
     [DoesNotReturn]
     private void ThrowNotOnHost() => throw new GraftException($"{this} lies on {Device.Name}, which holds no elements that the host can read.");
+
+    /// <summary>A name, and the scope that the tensor was made in.</summary>
+    internal sealed record Label(string Name, string Scope);
 }

@@ -202,6 +202,7 @@ public class OpTests
     }
 
     [Test]
+    [Category("Docs")]
     public void The_table_of_ops_in_the_documentation_is_up_to_date()
     {
         StringBuilder text = new();

@@ -271,6 +271,7 @@ public sealed class RunFileTests
     }
 
     [Test]
+    [Category("Docs")]
     public void The_reference_of_the_run_file_is_up_to_date()
     {
         string? root = FixtureFolder.Repository;
