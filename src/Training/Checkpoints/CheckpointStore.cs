@@ -3,7 +3,8 @@ using Graft.Runtime;
 
 namespace Graft.Training.Checkpoints;
 
-/// <summary>The checkpoints of one run in one folder, as `checkpoint-&lt;step&gt;`: keeps the last ones and the best, finds the newest that is complete.</summary>
+/// <summary>The checkpoints of one run in one folder, as `checkpoint-&lt;step&gt;`: keeps the last ones and the best, finds the newest that is
+/// complete.</summary>
 /// <param name="folder">The run's folder; made when the first checkpoint is written. It belongs to one run at a time.</param>
 /// <param name="keepLast">How many of the newest to keep; the best is kept besides.</param>
 /// <param name="maximize">True where a larger metric is better.</param>

@@ -6,7 +6,8 @@ using Graft.Runtime;
 
 namespace Graft.Training.Checkpoints;
 
-/// <summary>One complete checkpoint of a run: a folder with a file of fields, a safetensors file per section with tensors, and a manifest with the hash of every file, written last.</summary>
+/// <summary>One complete checkpoint of a run: a folder with a file of fields, a safetensors file per section with tensors, and a manifest with the hash of
+/// every file, written last.</summary>
 /// <remarks>The folder is filled aside, made durable and renamed: it is there whole or not at all. Opening it checks every hash.</remarks>
 public sealed class RunCheckpoint : IDisposable
 {

@@ -5,7 +5,8 @@ using Graft.Runtime;
 
 namespace Graft.Training.Checkpoints;
 
-/// <summary>Reads one section of a saved run. Everything that is missing or does not fit is a <see cref="CheckpointException"/> that names file and field.</summary>
+/// <summary>Reads one section of a saved run. Everything that is missing or does not fit is a <see cref="CheckpointException"/> that names file and
+/// field.</summary>
 public sealed class StateReader : IDisposable
 {
     private readonly string _file;
@@ -44,7 +45,8 @@ public sealed class StateReader : IDisposable
             return value.GetDouble();
         }
 
-        return value.ValueKind == JsonValueKind.String && double.TryParse(value.GetString(), NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
+        string? text = value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
             ? number
             : throw Wrong(field, "a number");
     }
@@ -59,16 +61,23 @@ public sealed class StateReader : IDisposable
     /// <summary>A text.</summary>
     public string Text(string field) => Field(field) is { ValueKind: JsonValueKind.String } value ? value.GetString()! : throw Wrong(field, "a text");
 
+    /// <summary>Fails unless there is a tensor of this name, shape and dtype: to be asked of all tensors before the first is read, so that a failure changes
+    /// nothing.</summary>
+    public void Check(string name, TensorSpec spec)
+    {
+        TensorEntry entry = Entry(name);
+        if (entry.Shape != spec.Shape || entry.Type != spec.DType)
+        {
+            throw new CheckpointException($"{_tensors!.Path}: '{name}' is {entry.Shape} {entry.TypeName}, the run has {spec}: the checkpoint belongs to " +
+                "another configuration.");
+        }
+    }
+
     /// <summary>Overwrites a tensor by the one of this name; shape and dtype must be the same.</summary>
     public void Read(string name, Tensor into)
     {
         ArgumentNullException.ThrowIfNull(into);
-        TensorEntry entry = Entry(name);
-        if (entry.Shape != into.Shape || entry.Type != into.DType)
-        {
-            throw new CheckpointException($"{_tensors!.Path}: '{name}' is {entry.Shape} {entry.TypeName}, the run has {into.Spec}: the checkpoint belongs to another configuration.");
-        }
-
+        Check(name, into.Spec);
         if (into.Device.Kind != DeviceKind.Meta)
         {
             _tensors!.ReadRaw(name, 0, StateWriter.Bytes(into));
@@ -89,7 +98,8 @@ public sealed class StateReader : IDisposable
     private TensorEntry Entry(string name)
     {
         return _tensors is not null && _tensors.Tensors.TryGetValue(name, out TensorEntry? entry) ? entry
-            : throw new CheckpointException($"{_tensors?.Path ?? _file}: section '{Section}' has no tensor '{name}': the checkpoint belongs to another configuration.");
+            : throw new CheckpointException($"{_tensors?.Path ?? _file}: section '{Section}' has no tensor '{name}': the checkpoint belongs to another " +
+                "configuration.");
     }
 
     private JsonElement Field(string field)
@@ -98,5 +108,6 @@ public sealed class StateReader : IDisposable
             : throw new CheckpointException($"{_file}: section '{Section}' has no field '{field}': the checkpoint belongs to another configuration.");
     }
 
-    private CheckpointException Wrong(string field, string needed) => new($"{_file}: field '{field}' of section '{Section}' is {Field(field).GetRawText()}; needed is {needed}.");
+    private CheckpointException Wrong(string field, string needed) => new($"{_file}: field '{field}' of section '{Section}' is {Field(field).GetRawText()}; " +
+        $"needed is {needed}.");
 }

@@ -81,6 +81,12 @@ public sealed class BatchSampler
         _window = options.Packing == PackingMode.None ? options.Rows : options.Window;
     }
 
+    /// <summary>What batches are made of.</summary>
+    internal ITokenSamples Samples => _samples;
+
+    /// <summary>Samples of an epoch.</summary>
+    internal long SamplesPerEpoch => _order.Count;
+
     /// <summary>Where the next batch begins; set it to resume.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The position lies outside of an epoch.</exception>
     public DataPosition Position

@@ -34,7 +34,8 @@ public sealed class Evaluator(IObjective objective, Func<IEnumerable<Batch>> bat
 
         if (totals.Tokens == 0)
         {
-            throw new ConfigurationException("No token of the evaluation data carries loss: there is nothing to measure. Look at its loss mask, or leave it out.");
+            throw new ConfigurationException("No token of the evaluation data carries loss: there is nothing to measure. Look at its loss mask, or leave it " +
+                "out.");
         }
 
         bool measured = objective is IMeasuredObjective;

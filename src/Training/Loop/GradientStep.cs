@@ -43,7 +43,8 @@ public sealed record GradientStepOptions
 
 /// <summary>The usual step: micro-batches of (forward, weighted terms, backward), then clip, then update.</summary>
 /// <remarks>
-/// Losses are sums. They are divided once, in backward's seed, by the count over all micro-batches of the step: so accumulation and packing cannot change the gradient beyond rounding.
+/// Losses are sums. They are divided once, in backward's seed, by the count over all micro-batches of the step: so accumulation and packing cannot change the
+/// gradient beyond rounding.
 /// </remarks>
 public sealed class GradientStep : IStepProgram
 {
@@ -64,7 +65,8 @@ public sealed class GradientStep : IStepProgram
         if (_options.AccumulationSteps < 1 || !(_options.MaxGradientNorm >= 0) || !(_options.MaxGradientValue >= 0))
         {
             throw new ConfigurationException(
-                $"{_options.AccumulationSteps} micro-batches, gradient norm {_options.MaxGradientNorm}, gradient value {_options.MaxGradientValue}: needed are at least one micro-batch and limits of 0 or more.");
+                $"{_options.AccumulationSteps} micro-batches, gradient norm {_options.MaxGradientNorm}, gradient value {_options.MaxGradientValue}: needed " +
+                "are at least one micro-batch and limits of 0 or more.");
         }
     }
 
@@ -104,7 +106,8 @@ public sealed class GradientStep : IStepProgram
         if (c.IsFirst && _options.RequireGradients && set.WithoutGradient() is { Count: > 0 } without)
         {
             throw new AutogradException(
-                $"{without.Count} of {set.Active.Count} trained parameters received no gradient in the first step: {string.Join(", ", without.Take(20))}{(without.Count > 20 ? ", ..." : "")}. " +
+                $"{without.Count} of {set.Active.Count} trained parameters received no gradient in the first step: " +
+                $"{string.Join(", ", without.Take(20))}{(without.Count > 20 ? ", ..." : "")}. " +
                 "Freeze them, or switch the check off if that is meant to be so.");
         }
 
@@ -161,7 +164,8 @@ public sealed class GradientStep : IStepProgram
                 }
             }
 
-            tape.Backward(total ?? throw new AutogradException("No term of the objective depends on a trained parameter: is anything trainable, and is the adapter active?"));
+            tape.Backward(total ?? throw new AutogradException("No term of the objective depends on a trained parameter: is anything trainable, and is the " +
+                "adapter active?"));
         }
         finally
         {
@@ -192,7 +196,8 @@ public sealed class GradientStep : IStepProgram
         }
         else
         {
-            string text = $"the gradient is not finite (loss {loss}, norm {norm}) in optimizer step {_optimizer.Step + 1}: lower the learning rate or look at the data of this step.";
+            string text = $"the gradient is not finite (loss {loss}, norm {norm}) in optimizer step {_optimizer.Step + 1}: lower the learning rate or look " +
+                "at the data of this step.";
             warning = _options.NonFinite == NonFinitePolicy.Skip ? text : throw new TrainingException(text);
         }
 

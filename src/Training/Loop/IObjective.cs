@@ -45,7 +45,8 @@ public sealed class ObjectiveCall
 /// <summary>What a run makes smaller: sums of losses of a batch. Implement it for a new loss, preference pairs, distillation, ...</summary>
 public interface IObjective
 {
-    /// <summary>Runs the model on a micro-batch and returns the terms; they are added with their weights, divided by the global counts and walked backward by the step.</summary>
+    /// <summary>Runs the model on a micro-batch and returns the terms; they are added with their weights, divided by the global counts and walked backward by
+    /// the step.</summary>
     IReadOnlyList<LossTerm> Forward(ObjectiveCall c);
 }
 

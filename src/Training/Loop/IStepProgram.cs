@@ -5,7 +5,8 @@ using Graft.Training.Optimizers;
 
 namespace Graft.Training;
 
-/// <summary>What one step of a phase does: usually micro-batches of forward and backward, then clip, then update; inner loops, several optimizers or two gradients of one batch are programs of the same kind.</summary>
+/// <summary>What one step of a phase does: usually micro-batches of forward and backward, then clip, then update; inner loops, several optimizers or two
+/// gradients of one batch are programs of the same kind.</summary>
 /// <remarks>A program owns its parameter sets and optimizers; disposing it gives back what training alone needed.</remarks>
 public interface IStepProgram : IStateful, IDisposable
 {

@@ -78,6 +78,12 @@ public sealed partial class Trainer
             throw new CheckpointException($"{file}: the checkpoint stands in phase {state.Phase}, this run has {_phases.Count}.");
         }
 
+        if (state.Seed != _options.Seed)
+        {
+            throw new CheckpointException($"{file}: the checkpoint was made with the seed {state.Seed}, this run has {_options.Seed}: resume with the same " +
+                "seed.");
+        }
+
         state.MaxSteps = State.MaxSteps;
         State = state;
         Enter();
@@ -128,7 +134,8 @@ public sealed partial class Trainer
         {
             if (!known.TryGetValue(name, out Parameter? parameter))
             {
-                throw new CheckpointException($"{checkpoint.Path}: '{name}' was trained in an earlier phase, and this run does not know it: give all parameters of the model in TrainerOptions.Parameters.");
+                throw new CheckpointException($"{checkpoint.Path}: '{name}' was trained in an earlier phase, and this run does not know it: give all " +
+                    "parameters of the model in TrainerOptions.Parameters.");
             }
 
             _ = _earlier.Add(parameter);

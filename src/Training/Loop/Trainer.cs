@@ -9,10 +9,13 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Graft.Training;
 
-/// <summary>Runs phases of training inside a host: events come out, a token stops it, errors are exceptions, and nothing else of the process is touched.</summary>
+/// <summary>Runs phases of training inside a host: events come out, a token stops it, errors are exceptions, and nothing else of the process is
+/// touched.</summary>
 /// <remarks>
-/// Work is done on the thread pool while the caller waits for the next event; a caller that stops asking pauses the run, and calling <see cref="RunAsync"/> again goes on.
-/// After cancellation or an error the parameters are those of the last whole step, and the data stands where that step ended. Resuming from a checkpoint gives the same bits as never having stopped.
+/// Work is done on the thread pool while the caller waits for the next event; a caller that stops asking pauses the run, and calling <see cref="RunAsync"/>
+/// again goes on.
+/// After cancellation or an error the parameters are those of the last whole step, and the data stands where that step ended. Resuming from a checkpoint gives
+/// the same bits as never having stopped.
 /// </remarks>
 public sealed partial class Trainer : IDisposable
 {
@@ -42,9 +45,11 @@ public sealed partial class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(device);
         ArgumentNullException.ThrowIfNull(phases);
         _options = options ?? new TrainerOptions();
-        if (phases.Count == 0 || phases.Any(p => p.Steps < 1) || _options.LogEvery < 1 || _options.EvaluateEvery < 0 || _options.SaveEvery < 0 || _options.KeepCheckpoints < 1)
+        if (phases.Count == 0 || phases.Any(p => p.Steps < 1)
+            || _options.LogEvery < 1 || _options.EvaluateEvery < 0 || _options.SaveEvery < 0 || _options.KeepCheckpoints < 1)
         {
-            throw new ConfigurationException("A run needs at least one phase, each with at least one step, log_every and keep_checkpoints of at least 1, and eval_every and save_every of 0 or more.");
+            throw new ConfigurationException("A run needs at least one phase, each with at least one step, log_every and keep_checkpoints of at least 1, and " +
+                "eval_every and save_every of 0 or more.");
         }
 
         _phases = phases;
@@ -52,7 +57,7 @@ public sealed partial class Trainer : IDisposable
         _stopping = new EarlyStopping(_options.EarlyStopping);
         Device = device;
         StepArena = new Arena(device, "step");
-        State = new TrainerState { MaxSteps = phases.Sum(p => p.Steps) };
+        State = new TrainerState { MaxSteps = phases.Sum(p => p.Steps), Seed = _options.Seed };
         Store = _options.CheckpointFolder is { } folder ? new CheckpointStore(folder, _options.KeepCheckpoints) : null;
     }
 
@@ -153,11 +158,28 @@ public sealed partial class Trainer : IDisposable
 
     private void Begin()
     {
-        Store?.RemoveLeftovers();
-        string? from = _options.Resume ? LoadLatest() : null;
-        if (_program is null)
+        foreach (SamplerSource source in _phases.Select(p => p.Data).OfType<SamplerSource>().Where(_ => _options.StopTokens.Count > 0))
         {
-            Enter();
+            TrainingChecks.RequireStopToken(source.Samples, [.. _options.StopTokens]);
+        }
+
+        Store?.RemoveLeftovers();
+        string? from;
+        try
+        {
+            from = _options.Resume ? LoadLatest() : null;
+            if (_program is null)
+            {
+                Enter();
+            }
+        }
+        catch
+        {
+            // Half a state is none: the next attempt starts from the beginning again.
+            _program?.Dispose();
+            _program = null;
+            State = new TrainerState { MaxSteps = State.MaxSteps, Seed = _options.Seed };
+            throw;
         }
 
         _begun = true;
@@ -238,6 +260,7 @@ public sealed partial class Trainer : IDisposable
     private void Completed(StepCompleted step)
     {
         StepResult result = step.Result;
+        _metric = null;
         State.WindowLoss += result.Loss;
         State.WindowSteps++;
         bool last = State.PhaseDone && State.Phase == _phases.Count - 1;
@@ -276,7 +299,11 @@ public sealed partial class Trainer : IDisposable
         _metric = result.Loss;
         _stopping.Report(result.Loss);
         (State.StoppingReference, State.StoppingCount) = (_stopping.Reference, _stopping.BadCount);
-        State.Log(("eval_loss", result.Loss), ("eval_token_accuracy", result.TokenAccuracy), ("eval_exact_match", result.ExactMatch), ("eval_perplexity", result.Perplexity));
+        State.Log(
+            ("eval_loss", result.Loss),
+            ("eval_token_accuracy", result.TokenAccuracy),
+            ("eval_exact_match", result.ExactMatch),
+            ("eval_perplexity", result.Perplexity));
         _stopped = _stopping.ShouldStop;
         _saveDue |= Store is not null && ((best && _options.KeepBest) || _stopped);
         Tell(new EvaluationCompleted(State.GlobalStep, result, best));

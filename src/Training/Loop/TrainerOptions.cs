@@ -38,6 +38,9 @@ public sealed record TrainerOptions
     /// <summary>Write a checkpoint at every best evaluation, and end with its weights rather than the last ones.</summary>
     public bool KeepBest { get; init; }
 
+    /// <summary>Refuse to begin where none of these end-of-sequence tokens carries loss in a phase's data; empty leaves the check out.</summary>
+    public IReadOnlyList<int> StopTokens { get; init; } = [];
+
     /// <summary>Every parameter of the model: needed to resume runs of several phases that train different ones.</summary>
     public IReadOnlyList<Parameter> Parameters { get; init; } = [];
 

@@ -45,6 +45,9 @@ public sealed class TrainerState
     /// <summary>What was logged, oldest first.</summary>
     public IReadOnlyList<LogEntry> History => _history;
 
+    /// <summary>Seed of everything random in the steps; where the streams stand is the step.</summary>
+    public ulong Seed { get; internal init; }
+
     internal double WindowLoss { get; set; }
 
     internal long WindowSteps { get; set; }
@@ -105,6 +108,7 @@ public sealed class TrainerState
             json.WriteNumber("max_steps", MaxSteps);
             json.WriteNumber("num_input_tokens_seen", TokensSeen);
             json.WriteStartObject("graft");
+            json.WriteNumber("seed", Seed);
             json.WriteNumber("phase", Phase);
             json.WriteNumber("phase_step", PhaseStep);
             json.WriteBoolean("phase_done", PhaseDone);
@@ -136,6 +140,7 @@ public sealed class TrainerState
                 GlobalStep = root.GetProperty("global_step").GetInt64(),
                 MaxSteps = root.GetProperty("max_steps").GetInt64(),
                 TokensSeen = root.GetProperty("num_input_tokens_seen").GetInt64(),
+                Seed = own.GetProperty("seed").GetUInt64(),
                 Phase = own.GetProperty("phase").GetInt32(),
                 PhaseStep = own.GetProperty("phase_step").GetInt64(),
                 PhaseDone = own.GetProperty("phase_done").GetBoolean(),

@@ -27,7 +27,8 @@ public static class TrainingChecks
         }
 
         throw new ConfigurationException(
-            $"None of the {samples.Count} samples has a stop token ({string.Join(", ", stopTokens.ToArray())}) that carries loss: a model trained on them never learns to stop. " +
+            $"None of the {samples.Count} samples has a stop token ({string.Join(", ", stopTokens.ToArray())}) that carries loss: a model trained on them " +
+            "never learns to stop. " +
             "Append the end-of-sequence token to completions (append_eos), or switch the check off (training.checks.require_stop_token).");
     }
 }

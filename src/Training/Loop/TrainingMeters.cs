@@ -14,10 +14,12 @@ public static class TrainingMeters
     private static readonly Counter<long> s_tokens = s_meter.CreateCounter<long>("graft.training.tokens", "{token}", "Tokens trained on, padding not counted.");
     private static readonly Histogram<double> s_seconds = s_meter.CreateHistogram<double>("graft.training.step.duration", "s", "Duration of optimizer steps.");
     private static readonly Gauge<double> s_loss = s_meter.CreateGauge<double>("graft.training.loss", description: "Loss of the last step.");
-    private static readonly Gauge<double> s_norm = s_meter.CreateGauge<double>("graft.training.gradient_norm", description: "Global gradient norm of the last step, before clipping.");
+    private static readonly Gauge<double> s_norm = s_meter.CreateGauge<double>("graft.training.gradient_norm", description: "Global gradient norm of the " +
+        "last step, before clipping.");
     private static readonly Gauge<double> s_rate = s_meter.CreateGauge<double>("graft.training.learning_rate", description: "Learning rate of the last step.");
     private static readonly Gauge<double> s_evaluation = s_meter.CreateGauge<double>("graft.evaluation.loss", description: "Loss of the last evaluation.");
-    private static readonly Gauge<long> s_memory = s_meter.CreateGauge<long>("graft.training.memory", "By", "Bytes held between steps and at the step's peak together.");
+    private static readonly Gauge<long> s_memory = s_meter.CreateGauge<long>("graft.training.memory", "By", "Bytes held between steps and at the step's peak " +
+        "together.");
 
     internal static ActivitySource Activities { get; } = new(Name);
 

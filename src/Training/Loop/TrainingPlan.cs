@@ -2,7 +2,8 @@ using Graft.Runtime;
 
 namespace Graft.Training;
 
-/// <summary>What a run will need, found by its first step on the meta device, before anything is allocated. All figures in bytes of arenas, exact on the CPU.</summary>
+/// <summary>What a run will need, found by its first step on the meta device, before anything is allocated. All figures in bytes of arenas, exact on the
+/// CPU.</summary>
 /// <param name="Persistent">Held between steps: weights, gradients, optimizer, by category.</param>
 /// <param name="StepPeak">Most that a step holds besides, by category at that moment.</param>
 /// <param name="Result">Counts of the step; its numbers mean nothing.</param>

@@ -25,7 +25,8 @@ public enum EpsilonPlacement
     BeforeCorrection,
 }
 
-/// <summary>Adam with decoupled weight decay. Source: Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2; order of arithmetic and defaults of PyTorch (torch/optim/adamw.py, single tensor).</summary>
+/// <summary>Adam with decoupled weight decay. Source: Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2; order of arithmetic and defaults of PyTorch
+/// (torch/optim/adamw.py, single tensor).</summary>
 /// <remarks>
 /// p ← p(1 − lr·wd); m ← m + (1 − β1)(g − m); v ← β2·v + (1 − β2)·g·g; p ← p − lr / (1 − β1^t) · m / (√v / √(1 − β2^t) + ε).
 /// Powers of β are worked out in F64. Slots: m, v, and the largest v with <see cref="AmsGrad"/>.
@@ -55,7 +56,11 @@ public sealed record AdamW(double Beta1 = 0.9, double Beta2 = 0.999, double Epsi
     public static AdamW Adam { get; } = new(WeightDecay: 0) { Decay = DecayPlacement.InGradient };
 
     /// <summary>The AdamW that `transformers` had before PyTorch's, with its defaults.</summary>
-    public static AdamW Legacy { get; } = new(Epsilon: 1e-6, WeightDecay: 0) { Decay = DecayPlacement.AfterUpdate, EpsilonAt = EpsilonPlacement.BeforeCorrection };
+    public static AdamW Legacy { get; } = new(Epsilon: 1e-6, WeightDecay: 0)
+    {
+        Decay = DecayPlacement.AfterUpdate,
+        EpsilonAt = EpsilonPlacement.BeforeCorrection,
+    };
 
     /// <inheritdoc/>
     public void Update(UpdateCall c)

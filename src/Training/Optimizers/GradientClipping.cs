@@ -22,7 +22,8 @@ public enum NormOrder
 /// <summary>Gradients made smaller before the update. Definitions of PyTorch (torch/nn/utils/clip_grad.py).</summary>
 public static class GradientClipping
 {
-    /// <summary>The norm over all gradients of trained parameters as one vector; parameters without a gradient do not count. Sums in F64, the same on any number of threads.</summary>
+    /// <summary>The norm over all gradients of trained parameters as one vector; parameters without a gradient do not count. Sums in F64, the same on any
+    /// number of threads.</summary>
     public static double GlobalNorm(NormOrder order, params ReadOnlySpan<ParameterSet> sets)
     {
         double total = 0;

@@ -11,7 +11,8 @@ public interface IOptimizerRule
 
 /// <summary>A rule that acts element by element. A rule is a record of its hyperparameters and has no state of its own: that lies in slots.</summary>
 /// <remarks>
-/// <see cref="Update"/> is called for pieces of flat blocks, from several threads, in any order: what happens to an element may depend on nothing but that element's values and the call's numbers.
+/// <see cref="Update"/> is called for pieces of flat blocks, from several threads, in any order: what happens to an element may depend on nothing but that
+/// element's values and the call's numbers.
 /// A piece may hold parts of several parameters, or padding of zeros between them.
 /// </remarks>
 public interface IUpdateRule : IOptimizerRule

@@ -8,6 +8,7 @@ namespace Graft.Training.Optimizers;
 public sealed partial class Optimizer
 {
     private readonly List<FlatRun> _runs = [];
+    private readonly ScaledUpdates _scaled = new();
 
     /// <summary>An optimizer at step 0; allocates the rule's state in the set.</summary>
     /// <param name="parameters">What it trains; one optimizer per set.</param>
@@ -62,6 +63,8 @@ public sealed partial class Optimizer
     public void Update()
     {
         Parameters.MaskGradients();
+        using Scope scope = Workspace.Enter("update");
+        _scaled.Begin(Parameters, Workspace);
         double rate = LearningRate;
         FindRuns();
         foreach (FlatRun run in _runs)
@@ -84,11 +87,13 @@ public sealed partial class Optimizer
             }
         }
 
+        _scaled.End();
         Step++;
         Updated?.Invoke(this);
     }
 
-    /// <summary>Cuts the trained parameters into ranges that one call can do: neighbours in all blocks, one group, one step count, no mask, no 16-bit copy to write.</summary>
+    /// <summary>Cuts the trained parameters into ranges that one call can do: neighbours in all blocks, one group, one step count, no mask, no 16-bit copy to
+    /// write.</summary>
     private void FindRuns()
     {
         _runs.Clear();

@@ -11,6 +11,7 @@ public sealed class ParameterEntry
         Parameter = parameter;
         Tags = ParameterTags.Of(parameter.Name);
         Count = parameter.Shape.Count;
+        WasTrainable = parameter.Trainable;
     }
 
     /// <summary>Its place among all parameters that the set was made of: the same in every phase and after a resume.</summary>
@@ -54,6 +55,15 @@ public sealed class ParameterEntry
 
     /// <summary>The state of a rule that sees the parameter whole; empty for other rules.</summary>
     public IReadOnlyList<Tensor> TensorState { get; internal set; } = [];
+
+    /// <summary>A factor (rows) F32 on the update of each row, worked out before the update; null for 1.</summary>
+    public Func<Tape, Tensor>? UpdateScale { get; set; }
+
+    /// <summary>The arena its F32 value was in before it moved into a block, and goes back to.</summary>
+    internal Arena? Home { get; set; }
+
+    /// <summary>As it was before the set was made, and will be after.</summary>
+    internal bool WasTrainable { get; }
 
     /// <summary>True once it was trained in this run: its value then belongs into the checkpoint.</summary>
     internal bool Changed { get; set; }

@@ -1,6 +1,7 @@
 namespace Graft.Training.Optimizers;
 
-/// <summary>Parameters that are treated alike, and in what way other than the rest: LoRA+'s faster `lora_B`, no decay on norms, another rule for embeddings.</summary>
+/// <summary>Parameters that are treated alike, and in what way other than the rest: LoRA+'s faster `lora_B`, no decay on norms, another rule for
+/// embeddings.</summary>
 /// <param name="Name">For reports.</param>
 /// <param name="Selects">Which parameters belong to it; the first group of the list that selects a parameter has it.</param>
 public sealed record ParameterGroup(string Name, Func<ParameterEntry, bool> Selects)
@@ -18,7 +19,8 @@ public sealed record ParameterGroup(string Name, Func<ParameterEntry, bool> Sele
     public IOptimizerRule? Rule { get; init; }
 
     /// <summary>No decay on biases, norms and embeddings, as most recipes have it.</summary>
-    public static ParameterGroup WithoutDecay { get; } = new("without decay", static e => e.Tags.Role is ParameterRole.Bias or ParameterRole.Norm or ParameterRole.Embedding)
+    public static ParameterGroup WithoutDecay { get; } = new("without " +
+        "decay", static e => e.Tags.Role is ParameterRole.Bias or ParameterRole.Norm or ParameterRole.Embedding)
     {
         WeightDecay = 0,
     };

@@ -94,7 +94,7 @@ public sealed partial class ParameterSet
         {
             if (old is not null && !entry.IsLow)
             {
-                entry.Parameter.Rebind(Copy(entry.Parameter.Value, MemoryCategory.Weights));
+                MoveHome(entry);
             }
 
             entry.Offset = -1;
@@ -117,6 +117,7 @@ public sealed partial class ParameterSet
                 entry.Parameter.Rebind(view);
                 if (!inBlock.Contains(entry) && before.IsAlive)
                 {
+                    entry.Home = before.Arena;
                     before.Arena.Free(before);
                 }
             }
@@ -256,7 +257,7 @@ public sealed partial class ParameterSet
             // Out of the block again: another set may take the parameter, and gives back the memory that it had.
             if (_values is not null && entry.IsActive && !entry.IsLow)
             {
-                entry.Parameter.Rebind(Copy(entry.Parameter.Value, MemoryCategory.Weights));
+                MoveHome(entry);
             }
 
             entry.Offset = -1;
@@ -274,6 +275,16 @@ public sealed partial class ParameterSet
         }
 
         block = null;
+    }
+
+    /// <summary>Gives a value memory of its own again, where it was before.</summary>
+    private void MoveHome(ParameterEntry entry)
+    {
+        Tensor value = entry.Parameter.Value;
+        Arena home = entry.Home is { } before && Arena.Device.Arenas.Contains(before) ? before : Arena; // an adapter may have been detached
+        Tensor copy = home.Allocate(value.Shape, value.DType, MemoryCategory.Weights, value.Name);
+        copy.CopyFrom(value);
+        entry.Parameter.Rebind(copy);
     }
 
     private Tensor Copy(Tensor source, MemoryCategory category)

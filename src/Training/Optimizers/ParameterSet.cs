@@ -2,10 +2,13 @@ using Graft.Runtime;
 
 namespace Graft.Training.Optimizers;
 
-/// <summary>The parameters of a run and which of them are trained now. Values, gradients and each optimizer slot of the trained ones lie in one F32 block each; 16-bit values have F32 masters in a block of their own.</summary>
+/// <summary>The parameters of a run and which of them are trained now. Values, gradients and each optimizer slot of the trained ones lie in one F32 block each;
+/// 16-bit values have F32 masters in a block of their own.</summary>
 /// <remarks>
-/// Offsets are multiples of 16 elements; what lies between is zero and stays zero. A set holds less than 2^31 trained elements. Works on the meta device, where it only accounts.
-/// The blocks belong to the arena given: values are weights, gradients gradients, masters and slots optimizer.
+/// Offsets are multiples of 16 elements; what lies between is zero and stays zero. A set holds less than 2^31 trained elements. Works on the meta device, where
+/// it only accounts.
+/// The blocks belong to the arena given: values are weights, gradients gradients, masters and slots optimizer. Sets in use at one time (two optimizers) must
+/// not share parameters.
 /// </remarks>
 public sealed partial class ParameterSet : IDisposable
 {
@@ -14,6 +17,7 @@ public sealed partial class ParameterSet : IDisposable
     private readonly List<ParameterEntry> _active = [];
     private readonly Dictionary<Parameter, ParameterEntry> _byParameter = [];
     private readonly ParameterSetOptions _options;
+    private bool _disposed;
 
     /// <summary>A set in which those parameters are trained that are trainable now.</summary>
     /// <param name="parameters">All that may ever be trained; a parameter given twice counts once. Their order gives the ids.</param>
@@ -40,7 +44,8 @@ public sealed partial class ParameterSet : IDisposable
             entry.Group = _options.Groups.FirstOrDefault(g => g.Selects(entry)) ?? ParameterGroup.Rest;
             if (!names.Add(parameter.Name))
             {
-                throw new ConfigurationException($"Two parameters have the name '{parameter.Name}': checkpoints tell parameters by name, so give each its own.");
+                throw new ConfigurationException($"Two parameters have the name '{parameter.Name}': checkpoints tell parameters by name, so give each its " +
+                    "own.");
             }
 
             all.Add(entry);
@@ -69,6 +74,9 @@ public sealed partial class ParameterSet : IDisposable
     /// <summary>Raised after <see cref="Activate"/> has changed what is trained.</summary>
     public event Action<ParameterSet>? Changed;
 
+    /// <summary>Raised after values and state were read from a checkpoint.</summary>
+    public event Action<ParameterSet>? Loaded;
+
     /// <summary>The entry of a parameter; null if it is not of this set.</summary>
     public ParameterEntry? Find(Parameter parameter) => _byParameter.GetValueOrDefault(parameter);
 
@@ -81,6 +89,7 @@ public sealed partial class ParameterSet : IDisposable
     public void Activate(Func<ParameterEntry, bool> selects, StatePolicy policy = StatePolicy.Drop)
     {
         ArgumentNullException.ThrowIfNull(selects);
+        ObjectDisposedException.ThrowIf(_disposed, this);
         List<ParameterEntry> next = [.. All.Where(selects)];
         foreach (ParameterEntry entry in next)
         {
@@ -93,7 +102,8 @@ public sealed partial class ParameterSet : IDisposable
         long elements = next.Sum(e => (e.Count + Alignment - 1) & -Alignment);
         if (elements > Array.MaxLength)
         {
-            throw new ConfigurationException($"{elements} elements are too many to train in one set, which holds less than 2^31: train fewer parameters at a time, or an adapter.");
+            throw new ConfigurationException($"{elements} elements are too many to train in one set, which holds less than 2^31: train fewer parameters at a " +
+                "time, or an adapter.");
         }
 
         foreach (ParameterEntry entry in All)
@@ -126,7 +136,8 @@ public sealed partial class ParameterSet : IDisposable
     /// <summary>The names of trained parameters that have received no gradient since the last clearing.</summary>
     public IReadOnlyList<string> WithoutGradient() => [.. _active.Where(e => !e.Parameter.HasGradient).Select(e => e.Name)];
 
-    /// <summary>Says which elements of a parameter never change (1 frozen, 0 trained); an empty span lifts it. Their bits stay, their state stays zero, their gradients count for nothing.</summary>
+    /// <summary>Says which elements of a parameter never change (1 frozen, 0 trained); an empty span lifts it. Their bits stay, their state stays zero, their
+    /// gradients count for nothing.</summary>
     /// <exception cref="ShapeException">Another number of elements than the parameter has.</exception>
     public void Freeze(ParameterEntry entry, ReadOnlySpan<byte> frozen)
     {
@@ -176,14 +187,20 @@ public sealed partial class ParameterSet : IDisposable
         }
     }
 
-    /// <summary>Gives gradients, masters and slots back to the arena: what training alone needed. Values stay, in memory of their own; nothing is trainable afterwards.</summary>
+    /// <summary>Gives gradients, masters and slots back to the arena: what training alone needed. Values stay, in memory of their own; what is trainable is as
+    /// it was before the set.</summary>
     public void Dispose()
     {
-        foreach (ParameterEntry entry in _active)
+        if (_disposed)
         {
-            entry.Parameter.Trainable = false;
+            return;
         }
 
+        _disposed = true;
         Release();
+        foreach (ParameterEntry entry in All)
+        {
+            entry.Parameter.Trainable = entry.WasTrainable;
+        }
     }
 }

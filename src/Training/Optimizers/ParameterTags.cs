@@ -53,20 +53,23 @@ public readonly record struct ParameterTags(int Layer, ParameterRole Role, strin
         int layer = -1;
         string adapter = "";
         string module = "";
+        string outer = "";
         foreach (string part in parts)
         {
             if (int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
             {
                 layer = layer < 0 ? number : layer;
             }
-            else if (part.StartsWith("lora_", StringComparison.Ordinal))
+            else if (part is not ("weight" or "bias" or "base_layer"))
             {
-                adapter = part;
+                (outer, module) = (module, part);
             }
-            else if (adapter.Length == 0 && part is not ("weight" or "bias" or "base_layer"))
-            {
-                module = part;
-            }
+        }
+
+        // Tensors of an adapter are named `adapter/module.tensor`; the low-rank pair is known without that.
+        if (name.Contains('/', StringComparison.Ordinal) || module.StartsWith("lora_", StringComparison.Ordinal))
+        {
+            (module, adapter) = (outer, module);
         }
 
         return new ParameterTags(layer, RoleOf(parts), module, adapter);

@@ -2,8 +2,10 @@ using System.Numerics;
 
 namespace Graft.Training.Optimizers;
 
-/// <summary>Stochastic gradient descent with momentum. Defaults and order of arithmetic of PyTorch (torch/optim/sgd.py); Nesterov's form after Sutskever et al. 2013.</summary>
-/// <remarks>g ← g + wd·p; b ← μ·b + (1 − dampening)·g, in the first update b ← g; p ← p − lr·b, with Nesterov p ← p − lr·(g + μ·b). Slot: b, none without momentum.</remarks>
+/// <summary>Stochastic gradient descent with momentum. Defaults and order of arithmetic of PyTorch (torch/optim/sgd.py); Nesterov's form after Sutskever et al.
+/// 2013.</summary>
+/// <remarks>g ← g + wd·p; b ← μ·b + (1 − dampening)·g, in the first update b ← g; p ← p − lr·b, with Nesterov p ← p − lr·(g + μ·b). Slot: b, none without
+/// momentum.</remarks>
 /// <param name="Momentum">μ.</param>
 /// <param name="Dampening">How much less of a gradient enters the momentum, from the second update on.</param>
 /// <param name="WeightDecay">Strength of the decay, which is added to the gradient.</param>

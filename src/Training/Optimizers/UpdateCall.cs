@@ -46,7 +46,8 @@ public readonly unsafe ref struct UpdateCall
         return new Span<float>((void*)_slots[i], Parameter.Length);
     }
 
-    /// <summary>Applies a function of parameter, gradient and up to two slots to every element, by vectors; the last, shorter one goes through a padded copy, so that all elements are computed alike.</summary>
+    /// <summary>Applies a function of parameter, gradient and up to two slots to every element, by vectors; the last, shorter one goes through a padded copy,
+    /// so that all elements are computed alike.</summary>
     public void ForEach<TFunction>(TFunction function)
         where TFunction : struct, IUpdateFunction
     {

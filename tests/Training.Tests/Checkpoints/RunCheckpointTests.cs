@@ -41,7 +41,8 @@ public class RunCheckpointTests
         {
             Assert.That(checkpoint.Step, Is.EqualTo(7));
             Assert.That(checkpoint.Metric, Is.EqualTo(0.5));
-            Assert.That(numbers.Select((_, i) => BitConverter.DoubleToInt64Bits(read.Double("n" + i))), Is.EqualTo(numbers.Select(BitConverter.DoubleToInt64Bits)));
+            IEnumerable<long> bits = numbers.Select((_, i) => BitConverter.DoubleToInt64Bits(read.Double("n" + i)));
+            Assert.That(bits, Is.EqualTo(numbers.Select(BitConverter.DoubleToInt64Bits)));
             Assert.That(read.Int64("whole"), Is.EqualTo(long.MaxValue));
             Assert.That(read.Text("text"), Is.EqualTo("ä\"\n"));
             Assert.That(read.Boolean("flag"), Is.True);

@@ -23,6 +23,8 @@ internal sealed record TinyOptions
 
     public int Rank { get; init; } = 2;
 
+    public int Layers { get; init; } = 2;
+
     public DType DType { get; init; }
 
     public bool TrainBase { get; init; }
@@ -197,8 +199,10 @@ internal sealed class TinyRun : IMeasuredObjective, IDisposable
         for (int i = 0; i < _options.Phases; i++)
         {
             // The first phase trains everything that is trainable, each further one another half of the adapter.
-            Func<ParameterEntry, bool>? selects = i == 0 ? null : i % 2 == 1 ? e => e.Tags.Adapter == "lora_A" : e => e.Tags.Adapter == "lora_B" || e.Tags.Role == ParameterRole.Head;
-            phases.Add(new TrainingPhase($"phase {i}", () => Program(selects), new SamplerSource(Sampler(Data, _options.Shuffle), Data.Count), _options.Steps));
+            Func<ParameterEntry, bool>? selects = i == 0 ? null
+                : i % 2 == 1 ? e => e.Tags.Adapter == "lora_A"
+                : e => e.Tags.Adapter == "lora_B" || e.Tags.Role == ParameterRole.Head;
+            phases.Add(new TrainingPhase($"phase {i}", () => Program(selects), new SamplerSource(Sampler(Data, _options.Shuffle)), _options.Steps));
         }
 
         return phases;

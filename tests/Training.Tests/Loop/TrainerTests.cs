@@ -66,7 +66,8 @@ public class TrainerTests
         TinyOptions shape = new() { TrainBase = true, Width = 48, Rows = 8, Length = 64, Samples = 300, Dropout = 0.1, Steps = 5 };
         using TinyRun one = new(shape);
         _ = await one.Run();
-        foreach (TinyOptions other in (TinyOptions[])[shape with { Threads = 2 }, shape with { Threads = 3, Layout = ValueLayout.InPlace }, shape with { Checkpointing = true }])
+        TinyOptions[] others = [shape with { Threads = 2 }, shape with { Threads = 3, Layout = ValueLayout.InPlace }, shape with { Checkpointing = true }];
+        foreach (TinyOptions other in others)
         {
             using TinyRun run = new(other);
             _ = await run.Run();
@@ -78,7 +79,10 @@ public class TrainerTests
     [TestCase(3, DType.BF16)]
     public async Task Resumed_is_uninterrupted_to_the_last_bit(int phases, DType dtype)
     {
-        TinyOptions shape = new() { Dropout = 0.2, Accumulation = 2, Phases = phases, DType = dtype, TrainBase = dtype == DType.BF16, Evaluates = true, Steps = 7 };
+        TinyOptions shape = new()
+        {
+            Dropout = 0.2, Accumulation = 2, Phases = phases, DType = dtype, TrainBase = dtype == DType.BF16, Evaluates = true, Steps = 7,
+        };
         TrainerOptions options = new() { SaveEvery = 2, EvaluateEvery = 3, LogEvery = 2, KeepCheckpoints = 1, Resume = true };
         using TinyRun whole = new(shape with { Trainer = options });
         _ = await whole.Run();
@@ -245,6 +249,43 @@ public class TrainerTests
     }
 
     [Test]
+    public void A_run_whose_data_has_no_stop_token_does_not_begin()
+    {
+        using TinyRun run = new(new TinyOptions { Trainer = new TrainerOptions { StopTokens = [TinyRun.Vocabulary] } });
+        List<int[]> before = run.Bits();
+        Assert.That(async () => await run.Run(), Throws.TypeOf<ConfigurationException>());
+        Assert.That(run.Bits(), Is.EqualTo(before));
+        using TinyRun stops = new(new TinyOptions { Trainer = new TrainerOptions { StopTokens = [TinyRun.Vocabulary, TinyRun.Stop] } });
+        Assert.That(async () => await stops.Run(), Throws.Nothing);
+    }
+
+    [Test]
+    public async Task A_checkpoint_of_another_run_is_refused_and_harms_nothing()
+    {
+        TrainerOptions options = new() { CheckpointFolder = _folder, Resume = true };
+        using (TinyRun first = new(new TinyOptions { Trainer = options }))
+        {
+            _ = await first.Run();
+        }
+
+        foreach ((TinyOptions other, string named) in ((TinyOptions, string)[])
+        [
+            (new TinyOptions { Trainer = options with { Seed = 1 } }, "seed"),
+            (new TinyOptions { Trainer = options, Samples = 39 }, "samples"),
+            (new TinyOptions { Trainer = options, Rank = 3 }, "lora_A"),
+            (new TinyOptions { Trainer = options, Rule = new Sgd() }, "AdamW"),
+            (new TinyOptions { Trainer = options, Rule = new AdamW { AmsGrad = true } }, "optimizer state"),
+        ])
+        {
+            using TinyRun run = new(other);
+            List<int[]> before = run.Bits();
+            Assert.That(async () => await run.Run(), Throws.TypeOf<CheckpointException>().With.Message.Contains(named), named);
+            Assert.That(async () => await run.Run(), Throws.TypeOf<CheckpointException>(), "again: nothing was begun");
+            Assert.That(run.Bits(), Is.EqualTo(before));
+        }
+    }
+
+    [Test]
     public async Task A_gradient_that_is_not_finite_updates_nothing()
     {
         using TinyRun run = new(new TinyOptions()) { LossFactor = float.PositiveInfinity };
@@ -264,7 +305,14 @@ public class TrainerTests
     [Test]
     public async Task Evaluations_stop_the_run_and_the_best_weights_remain()
     {
-        TrainerOptions options = new() { EvaluateEvery = 1, EvaluateAtStart = true, EarlyStopping = new EarlyStoppingOptions { Patience = 3 }, CheckpointFolder = _folder, KeepBest = true };
+        TrainerOptions options = new()
+        {
+            EvaluateEvery = 1,
+            EvaluateAtStart = true,
+            EarlyStopping = new EarlyStoppingOptions { Patience = 3 },
+            CheckpointFolder = _folder,
+            KeepBest = true,
+        };
         // A rate far too high: the held-out loss soon rises.
         using TinyRun run = new(new TinyOptions { TrainBase = true, Evaluates = true, Steps = 200, LearningRate = 0.3, Samples = 6, Trainer = options });
         List<int[]>? best = null;

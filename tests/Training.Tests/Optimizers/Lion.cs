@@ -3,7 +3,8 @@ using Graft.Training.Optimizers;
 
 namespace Graft.Training.Tests.Optimizers;
 
-/// <summary>The example of docs/optimizers.md: p ← p(1 − lr·wd); p ← p − lr·sign(β1·m + (1 − β1)·g); m ← β2·m + (1 − β2)·g. Source: Chen et al. 2023, arXiv:2302.06675.</summary>
+/// <summary>The example of docs/optimizers.md: p ← p(1 − lr·wd); p ← p − lr·sign(β1·m + (1 − β1)·g); m ← β2·m + (1 − β2)·g. Source: Chen et al. 2023,
+/// arXiv:2302.06675.</summary>
 public sealed record Lion(double Beta1 = 0.9, double Beta2 = 0.99, double WeightDecay = 0) : IUpdateRule
 {
     public int Slots => 1;

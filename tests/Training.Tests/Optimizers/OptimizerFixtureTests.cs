@@ -21,6 +21,9 @@ public class OptimizerFixtureTests
         ["lion_pytorch.Lion"] = (1e-4, s => new Lion(Pair(s, 0, 0.9), Pair(s, 1, 0.99), Number(s, "weight_decay", 0))),
     };
 
+    private static readonly string[] s_settings =
+        ["lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "momentum", "dampening", "nesterov", "groups", "schedule"];
+
     public static IEnumerable<string> Cases() => FixtureFolder.Cases("optimizers");
 
     [TestCaseSource(nameof(Cases))]
@@ -42,7 +45,7 @@ public class OptimizerFixtureTests
         JsonElement settings = root.GetProperty("settings");
         foreach (JsonProperty setting in settings.EnumerateObject())
         {
-            if (setting.Name is not ("lr" or "betas" or "eps" or "weight_decay" or "amsgrad" or "maximize" or "momentum" or "dampening" or "nesterov" or "groups" or "schedule"))
+            if (!s_settings.Contains(setting.Name))
             {
                 Assert.Ignore($"{kind} with {setting.Name} not built: no such option");
             }
@@ -87,11 +90,13 @@ public class OptimizerFixtureTests
             optimizer.Update();
             foreach (ParameterEntry entry in set.All)
             {
-                worst.Compare(entry.Values.ToArray<float>(), At(trajectory, "after." + entry.Name, step, entry.Parameter.Shape), $"{entry.Name} after step {step + 1}");
+                worst.Compare(entry.Values.ToArray<float>(), At(trajectory, "after." + entry.Name, step, entry.Parameter.Shape), $"{entry.Name} after step " +
+                    $"{step + 1}");
                 if (low)
                 {
                     float[] expected = At(trajectory, "low." + entry.Name, step, entry.Parameter.Shape);
-                    Assert.That(entry.Parameter.Value.ToArray<BFloat16>().Select(v => (float)v), Is.EqualTo(expected), $"BF16 copy of {entry.Name}, step {step + 1}");
+                    Assert.That(entry.Parameter.Value.ToArray<BFloat16>().Select(v => (float)v), Is.EqualTo(expected), $"BF16 copy of {entry.Name}, step " +
+                        $"{step + 1}");
                 }
             }
         }
@@ -110,7 +115,8 @@ public class OptimizerFixtureTests
         }
 
         using SafeTensorsFile clipped = SafeTensorsFile.Open(FixtureFolder.PathOf("optimizers", name, "clipped.safetensors"));
-        using SafeTensorsFile given = SafeTensorsFile.Open(Path.GetFullPath(Path.Combine(FixtureFolder.PathOf("optimizers", name), root.GetProperty("given").GetString()!)));
+        string givenPath = Path.Combine(FixtureFolder.PathOf("optimizers", name), root.GetProperty("given").GetString()!);
+        using SafeTensorsFile given = SafeTensorsFile.Open(Path.GetFullPath(givenPath));
         double tolerance = root.GetProperty("tolerance").GetProperty("clipped").GetDouble();
         using Device device = new CpuDevice(2);
         using Arena arena = new(device, "test");
@@ -118,7 +124,8 @@ public class OptimizerFixtureTests
         foreach (string parameter in root.GetProperty("parameters").EnumerateArray().Select(p => p.GetString()!))
         {
             Shape shape = given.Tensors["parameter." + parameter].Shape;
-            parameters.Add(new Parameter(parameter, arena.Create<float>(shape, given.ReadFloats("parameter." + parameter), MemoryCategory.Weights), trainable: true));
+            Tensor value = arena.Create<float>(shape, given.ReadFloats("parameter." + parameter), MemoryCategory.Weights);
+            parameters.Add(new Parameter(parameter, value, trainable: true));
         }
 
         using ParameterSet set = new(parameters, arena);
@@ -142,7 +149,13 @@ public class OptimizerFixtureTests
             }
             else
             {
-                NormOrder order = row.GetProperty("order").GetString() switch { "2" => NormOrder.L2, "1" => NormOrder.L1, "inf" => NormOrder.Infinity, var o => throw new InvalidOperationException(o) };
+                NormOrder order = row.GetProperty("order").GetString() switch
+                {
+                    "2" => NormOrder.L2,
+                    "1" => NormOrder.L1,
+                    "inf" => NormOrder.Infinity,
+                    var other => throw new InvalidOperationException(other),
+                };
                 double norm = GradientClipping.ByNorm(limit, order, set);
                 Assert.That(norm, Is.EqualTo(row.GetProperty("total_norm").GetDouble()).Within(tolerance * 100).Percent, label);
             }
@@ -207,7 +220,10 @@ public class OptimizerFixtureTests
         }) : null;
     }
 
-    private static string First(SafeTensorsFile file, string prefix) => file.Tensors.Keys.First(k => k.StartsWith(prefix, StringComparison.Ordinal))[prefix.Length..];
+    private static string First(SafeTensorsFile file, string prefix)
+    {
+        return file.Tensors.Keys.First(k => k.StartsWith(prefix, StringComparison.Ordinal))[prefix.Length..];
+    }
 
     private static float[] At(SafeTensorsFile file, string name, int step, Shape shape)
     {

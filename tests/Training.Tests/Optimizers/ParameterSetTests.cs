@@ -34,7 +34,8 @@ public class ParameterSetTests
         _ = new Optimizer(bench.Set, new AdamW(), 0.1);
         using MetaDevice meta = new();
         using Arena arena = new(meta, "plan");
-        List<Parameter> parameters = [.. s_lengths.Select((n, i) => new Parameter("p" + i, arena.Allocate(new Shape(n), DType.BF16, MemoryCategory.Weights), trainable: true))];
+        List<Parameter> parameters =
+            [.. s_lengths.Select((n, i) => new Parameter("p" + i, arena.Allocate(new Shape(n), DType.BF16, MemoryCategory.Weights), trainable: true))];
         using ParameterSet set = new(parameters, arena);
         Optimizer optimizer = new(set, new AdamW(), 0.1);
         foreach (Parameter parameter in parameters)
@@ -127,6 +128,8 @@ public class ParameterSetTests
     [TestCase("model.embed_tokens.weight", -1, ParameterRole.Embedding, "embed_tokens", "")]
     [TestCase("lm_head.weight", -1, ParameterRole.Head, "lm_head", "")]
     [TestCase("transformer.h.0.mlp.c_fc.bias", 0, ParameterRole.Bias, "c_fc", "")]
+    [TestCase("default/model.layers.1.mlp.up_proj.lora_B.weight", 1, ParameterRole.FeedForward, "up_proj", "lora_B")]
+    [TestCase("a/model.layers.2.self_attn.v_proj.vera_lambda_b", 2, ParameterRole.Attention, "v_proj", "vera_lambda_b")]
     [TestCase("model.layers.1.mlp.up_proj.lora_B.weight", 1, ParameterRole.FeedForward, "up_proj", "lora_B")]
     public void Tags_are_read_off_names(string name, int layer, ParameterRole role, string module, string adapter)
     {
