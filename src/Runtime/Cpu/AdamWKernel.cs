@@ -54,7 +54,7 @@ internal static unsafe class AdamWKernel
             Loop<T>(_parameter + start, _gradient + start, _m + start, _v + start, count, _step);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
         private static void Loop<T>(float* parameter, float* gradient, float* m, float* v, int count, AdamWStep step)
             where T : unmanaged, IFloatLanes<T>
         {

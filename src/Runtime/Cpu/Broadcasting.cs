@@ -111,7 +111,7 @@ internal static unsafe class Broadcasting
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
         private static void One<T, TOp>(float* x, float y, float* result, int count, TOp op)
             where T : unmanaged, IFloatLanes<T>
             where TOp : struct, IBinaryOperator

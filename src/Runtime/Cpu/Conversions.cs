@@ -53,7 +53,7 @@ internal static unsafe class Conversions
     }
 
     /// <summary>On the calling thread, for packing loops.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Widen(ReadOnlySpan<BFloat16> x, Span<float> result)
     {
         ref ushort from = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<BFloat16, ushort>(x));
@@ -76,7 +76,7 @@ internal static unsafe class Conversions
     }
 
     /// <summary>On the calling thread.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Narrow(ReadOnlySpan<float> x, Span<BFloat16> result)
     {
         ref float from = ref MemoryMarshal.GetReference(x);

@@ -48,7 +48,7 @@ internal static unsafe class FlatBlocks
             _parts[chunk] = Sum(_x + start, (int)(end - start));
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
         private static double Sum(float* x, int count)
         {
             Vector<double> a = Vector<double>.Zero, b = a, c = a, d = a;

@@ -7,13 +7,14 @@ namespace Graft.Runtime.Cpu;
 /// Sums run in four accumulators of lanes over blocks of 256 vectors, so a lane adds 64 numbers before the blocks are added in F64: the order is fixed by the length and the
 /// width alone, and narrow vectors are as exact as wide ones. A call stands only behind the loops, else the JIT would spill the accumulators in every round.
 /// Compiled at once with full optimisation: in the first tier each operation of a lane is a call, a hundred times slower, and a busy machine leaves it there for seconds.
+/// Never inlined: the runtime inlines whole kernels into the thunk of the worker team, and there the JIT's budget for inlining ends in the middle of an operator (20 times slower).
 /// </remarks>
 internal static unsafe class Loops
 {
     private const int VectorsPerBlock = 256;
 
     /// <summary>result[i] = op(x[i]).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Map<T, TOperator>(float* x, float* result, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
@@ -32,7 +33,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>result[i] = op(x[i], y[i]).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Map<T, TOperator>(float* x, float* y, float* result, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IBinaryOperator
@@ -51,7 +52,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>result[i] = op(x[i], y[i], z[i]).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Map<T, TOperator>(float* x, float* y, float* z, float* result, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, ITernaryOperator
@@ -70,7 +71,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>Σ op(x[i]).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static double Sum<T, TOperator>(float* x, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
@@ -86,7 +87,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>Σ op(x[i], y[i]).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static double Sum<T, TOperator>(float* x, float* y, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IBinaryOperator
@@ -102,7 +103,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>Σ op(x[i], y[i], z[i]).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static double Sum<T, TOperator>(float* x, float* y, float* z, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, ITernaryOperator
@@ -118,7 +119,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>result[i] = op(x[i]), and the sum of the results.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static double MapSum<T, TOperator>(float* x, float* result, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
@@ -136,7 +137,7 @@ internal static unsafe class Loops
     }
 
     /// <summary>The largest number; NaN if there is one, -∞ of none.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static float Max<T>(float* x, int count)
         where T : unmanaged, IFloatLanes<T>
     {
@@ -159,7 +160,7 @@ internal static unsafe class Loops
         return T.MaxOf(i < count ? T.Max(all, Partial.Load<T>(x + i, count - i, float.NegativeInfinity)) : all);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static double SumBlock<T, TOperator>(float* x, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
@@ -189,7 +190,7 @@ internal static unsafe class Loops
         return T.Sum(all);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static double SumBlock<T, TOperator>(float* x, float* y, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IBinaryOperator
@@ -219,7 +220,7 @@ internal static unsafe class Loops
         return T.Sum(all);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static double SumBlock<T, TOperator>(float* x, float* y, float* z, int count, TOperator op)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, ITernaryOperator

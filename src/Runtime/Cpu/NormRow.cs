@@ -22,7 +22,7 @@ internal static unsafe class NormRow
         return (sum, dot);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Block<T>(float* x, float* w, float* dy, float* dw, float* db, int count, float mean, float rstd, ref double sum, ref double dot)
         where T : unmanaged, IFloatLanes<T>
     {

@@ -77,7 +77,7 @@ internal static unsafe class RotaryKernel
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
         private static void Rotate<T>(float* x, float* y, float* cos, float* sin, int half, float sign)
             where T : unmanaged, IFloatLanes<T>
         {

@@ -38,7 +38,7 @@ internal static unsafe class SwiGluKernel
             Loop<T>(_gate + start, _up + start, _dy + start, _dgate + start, _dup + start, count);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
         private static void Loop<T>(float* gate, float* up, float* dy, float* dgate, float* dup, int count)
             where T : unmanaged, IFloatLanes<T>
         {
