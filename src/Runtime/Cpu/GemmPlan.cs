@@ -17,6 +17,10 @@ internal readonly struct GemmPlan
     private const int WantedTiles = 32;
     private const double LeastWork = 1e6;
 
+    // A strip of so many rows is gone from the cache before the next tile reads it again (an output head's gradient: K is the vocabulary): fewer tiles.
+    private const int LongStrip = 16384;
+    private const int WantedTilesOfLongStrips = 8;
+
     public GemmPlan(int m, int n, int k, int batch)
     {
         Swap = Padded(n, m) * 1.15 < Padded(m, n);
@@ -33,16 +37,19 @@ internal readonly struct GemmPlan
             RowTiles = (Rows + TileRows - 1) / TileRows;
             ColumnTiles = (Columns + TileColumns - 1) / TileColumns;
             double work = (double)Math.Min(TileRows, Rows) * Math.Min(TileColumns, Columns) * Math.Max(k, 1);
-            if ((double)RowTiles * ColumnTiles * batch >= WantedTiles || work < 2 * LeastWork)
+            if ((double)RowTiles * ColumnTiles * batch >= (k >= LongStrip ? WantedTilesOfLongStrips : WantedTiles) || work < 2 * LeastWork)
             {
                 break;
             }
 
-            if (TileColumns >= TileRows && TileColumns > Microkernel.Columns)
+            // Halving the columns packs the rows once more per tile, and the other way round: the cheaper first.
+            bool canCutColumns = TileColumns > Microkernel.Columns;
+            bool canCutRows = TileRows > Microkernel.MaxRows;
+            if (canCutColumns && (!canCutRows || (long)ColumnTiles * Rows <= (long)RowTiles * Columns))
             {
                 columns = TileColumns / 2;
             }
-            else if (TileRows > Microkernel.MaxRows)
+            else if (canCutRows)
             {
                 rows = TileRows / 2;
             }

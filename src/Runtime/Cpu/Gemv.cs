@@ -261,9 +261,14 @@ internal static unsafe class Gemv
 
         Vector256<float> x0 = Vector256.Create(x[0]), x1 = Vector256.Create(x[1]), x2 = Vector256.Create(x[2]), x3 = Vector256.Create(x[3]);
         long o1 = offset + ld, o2 = o1 + ld, o3 = o2 + ld;
+        long ahead = 4 * ld;
         int n = 0;
         for (; n + 8 <= columns; n += 8)
         {
+            Prefetch<TLoad>(b, offset + ahead + n);
+            Prefetch<TLoad>(b, o1 + ahead + n);
+            Prefetch<TLoad>(b, o2 + ahead + n);
+            Prefetch<TLoad>(b, o3 + ahead + n);
             Vector256<float> sum = Vector256.Load(sums + n);
             sum = Vector256.MultiplyAddEstimate(x0, TLoad.Eight(b, offset + n), sum);
             sum = Vector256.MultiplyAddEstimate(x1, TLoad.Eight(b, o1 + n), sum);
