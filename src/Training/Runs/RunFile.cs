@@ -25,7 +25,7 @@ public sealed record RunFile
         values.Require("model");
         values.Require("data");
         string dtype = RunKeys.Find("model.dtype")!.Choices[values.Choice("model.dtype")];
-        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), dtype);
+        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), dtype) { Source = values.Text("model.source") };
         Training = ReadTraining(values);
         Data = ReadData(values, Training.SequenceLength);
         if (values.HasSection("adapter"))
@@ -59,6 +59,7 @@ public sealed record RunFile
             values.Number("generation.top_p") ?? 1);
         Output = new OutputSection(values.PathOf("output.path") ?? string.Empty, values.Boolean("output.merged"));
         CheckTogether(values);
+        Resolved = values.Resolved();
     }
 
     /// <summary>The file as the user named it.</summary>
@@ -87,6 +88,9 @@ public sealed record RunFile
 
     /// <summary>Where results go.</summary>
     public OutputSection Output { get; }
+
+    /// <summary>The file again, with every default, variable and override in its place.</summary>
+    public string Resolved { get; }
 
     /// <summary>Reads a run file from disk.</summary>
     /// <exception cref="ConfigurationException">The file cannot be read, or anything in it is unknown or impossible; every error is listed with file, line,

@@ -27,11 +27,12 @@ public static class RunKeys
         },
         new("model.tokenizer", RunKeyKind.FileOrFolder, null, "Folder or tokenizer.json to use instead of the model's own tokenizer."),
         new("model.dtype", RunKeyKind.Choice, "auto",
-            "Type in which frozen weights are held; auto keeps them as stored (quantised weights stay quantised). Arithmetic is f32.")
+            "Type in which frozen weights are held; auto is bf16 where the model's config says so and f32 elsewhere, to which quantised weights are widened. Arithmetic is f32.")
         {
             Choices = ["auto", "f32", "bf16"],
             OtherNames = ["torch_dtype", "precision"],
         },
+        new("model.source", RunKeyKind.Text, null, "Where the model can be had; said when model.path is not there.") { OtherNames = ["url", "from"] },
 
         new("data.train", RunKeyKind.File, null, "Training samples, JSON lines.") { IsRequired = true, OtherNames = ["train_file", "path", "dataset"] },
         new("data.eval", RunKeyKind.File, null, "Samples for evaluation, JSON lines.") { OtherNames = ["valid", "validation", "eval_file", "dev"] },

@@ -9,6 +9,9 @@ namespace Graft.Training.Runs;
 /// <param name="DType">`auto`, `f32` or `bf16`.</param>
 public sealed record ModelSection(string Path, string? Tokenizer, string DType)
 {
+    /// <summary>Where the model can be had, in words; null if nothing is said.</summary>
+    public string? Source { get; init; }
+
     /// <summary>True for a GGUF file.</summary>
     public bool IsGguf => Path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase);
 }

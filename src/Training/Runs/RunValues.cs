@@ -1,4 +1,7 @@
 using System.Globalization;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using Graft.Runtime;
 
 namespace Graft.Training.Runs;
@@ -176,7 +179,8 @@ internal sealed class RunValues
         };
         if (_options.CheckFiles && wrong is not null)
         {
-            _errors.Add($"{scalar.Where}: {key} is {Describe(scalar)}; allowed: {row.Allowed}. {path} {wrong}.");
+            string source = key == "model.path" && _values.GetValueOrDefault("model.source") is YamlScalar { Text: { } from } ? " " + from : string.Empty;
+            _errors.Add($"{scalar.Where}: {key} is {Describe(scalar)}; allowed: {row.Allowed}. {path} {wrong}.{source}");
         }
 
         return path;
@@ -192,6 +196,34 @@ internal sealed class RunValues
         {
             _errors.Add($"{_file}: {row.Path} is missing: {row.Description}");
         }
+    }
+
+    /// <summary>The file with every default, variable and override in its place, paths absolute: reading it again gives the same run anywhere on this machine.</summary>
+    public string Resolved()
+    {
+        StringBuilder text = new("# Every value of this run: defaults, variables and overrides in their places.\n");
+        string[] open = [];
+        foreach (RunKey row in RunKeys.All.Where(r => r.Section != "adapter" || HasSection("adapter")))
+        {
+            if (ValueOf(row) is not { } value || value is YamlScalar { Text: null })
+            {
+                continue;
+            }
+
+            string[] parts = row.Path.Split('.');
+            for (int i = 0; i < parts.Length - 1; i++)
+            {
+                if (!parts.AsSpan(0, i + 1).SequenceEqual(open.AsSpan(0, Math.Min(i + 1, open.Length))))
+                {
+                    text.Append(' ', 2 * i).Append(parts[i]).Append(":\n");
+                }
+            }
+
+            open = parts[..^1];
+            text.Append(' ', 2 * open.Length).Append(row.Name).Append(": ").Append(row.IsPath ? Quoted(PathOf(row.Path)!) : Flow(value)).Append('\n');
+        }
+
+        return text.ToString();
     }
 
     /// <exception cref="ConfigurationException">There was at least one error.</exception>
@@ -212,6 +244,19 @@ internal sealed class RunValues
         YamlScalar { Text: null } => "empty",
         _ => $"'{((YamlScalar)value).Text!.ReplaceLineEndings("\\n")}'",
     };
+
+    /// <summary>A value on one line. Texts that were written as they stand may be anything, so they are quoted; numbers and words are not.</summary>
+    private static string Flow(YamlValue value) => value switch
+    {
+        YamlMap map => new OptionMap(map, map.Where).Values.ToJsonString(),
+        YamlList list => "[" + string.Join(", ", list.Items.Select(Flow)) + "]",
+        YamlScalar scalar when scalar.IsQuoted => Quoted(scalar.Text ?? string.Empty),
+        YamlScalar scalar => scalar.Text ?? string.Empty,
+        _ => string.Empty,
+    };
+
+    // JSON strings are YAML strings in double quotes.
+    private static string Quoted(string text) => "\"" + JsonEncodedText.Encode(text, JavaScriptEncoder.UnsafeRelaxedJsonEscaping) + "\"";
 
     private double? Number(RunKey row, YamlScalar scalar)
     {

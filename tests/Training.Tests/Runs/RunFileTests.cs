@@ -160,6 +160,25 @@ public sealed class RunFileTests
         }
     }
 
+    [Test]
+    public void The_resolved_file_gives_the_same_run()
+    {
+        string yaml = Minimal + "adapter:\n  method: lora\n  options: {use_rslora: true}\ntraining:\n  early_stopping:\n    min_delta: 0.5\n";
+        RunFile run = Parse(yaml, "data.prompt_format=<\"{prompt}\">\n{completion}: #", "adapter.targets=[q_proj, v_proj]");
+        RunFile again = RunFile.Parse(run.Resolved, RunYaml);
+        Assert.That(again.Resolved, Is.EqualTo(run.Resolved));
+        Assert.That(again.Data.Dataset.Framing.PromptFormat, Is.EqualTo("<\"{prompt}\">\n{completion}: #"));
+        Assert.That((again.Model, again.Training, again.Schedule), Is.EqualTo((run.Model, run.Training, run.Schedule)));
+        Assert.That(again.Adapter!.Targets, Is.EqualTo(run.Adapter!.Targets));
+        Assert.That(again.Adapter.Options.Values.ToJsonString(), Is.EqualTo("""{"use_rslora":true}"""));
+    }
+
+    [Test]
+    public void A_missing_model_is_answered_by_where_it_can_be_had()
+    {
+        Assert.That(Errors("model:\n  path: nowhere.gguf\n  source: Ask the library.\n"), Has.Some.EndsWith("does not exist. Ask the library."));
+    }
+
     [TestCase("training: {steps: 3, epochs: 2}", "training.epochs is given beside training.steps")]
     [TestCase("schedule: {warmup_steps: 3, warmup_ratio: 0.1}", "schedule.warmup_ratio is given beside schedule.warmup_steps")]
     [TestCase("schedule: {warmup_steps: 30}\ntraining: {steps: 20}", "schedule.warmup_steps is 30; allowed: at most training.steps, 20")]

@@ -1,0 +1,262 @@
+using System.Runtime.CompilerServices;
+using Graft.Models.Adapters;
+using Graft.Runtime;
+using Graft.Training.Data;
+using Graft.Training.Optimizers;
+using Graft.Training.Objectives;
+using Microsoft.Extensions.Logging;
+
+namespace Graft.Training.Runs;
+
+/// <summary>How a run is opened.</summary>
+public sealed record RunSessionOptions
+{
+    /// <summary>Where it runs; null makes a CPU device with the run's threads. Not disposed by the session if given.</summary>
+    public Device? Device { get; init; }
+
+    /// <summary>Go on from the newest checkpoint in the output folder, if there is one. Without it a run starts anew and checkpoints of an earlier one are removed.</summary>
+    public bool Resume { get; init; }
+
+    /// <summary>Takes the course of the run in words.</summary>
+    public ILogger? Logger { get; init; }
+
+    /// <summary>Takes what a user should know but need not act on: unknown keys of config.json, data that was left out.</summary>
+    public Action<string>? Warning { get; init; }
+}
+
+/// <summary>A run file brought to life: model, adapter, data, optimizer, schedule and <see cref="Trainer"/>, as `graft train` uses them. Writes nothing to a console.</summary>
+/// <remarks>On a <see cref="MetaDevice"/> the same run only accounts its memory: `TrainingPlan.OfAsync(session.Trainer)`.</remarks>
+public sealed partial class RunSession : IDisposable
+{
+    private const string AdapterName = "adapter";
+
+    private readonly bool _ownsDevice;
+    private readonly Arena _training;
+
+    private RunSession(RunFile run, RunSessionOptions options, CancellationToken cancellation)
+    {
+        Run = run;
+        Device = options.Device ?? new CpuDevice(run.Training.Threads);
+        _ownsDevice = options.Device is null;
+        _training = new Arena(Device, "training");
+        try
+        {
+            Model = LoadedModel.Load(run.Model.Path, Device, run.Model.DType, run.Model.Tokenizer, options.Warning);
+            CheckLength();
+            _rule = OptimizerTable.Create(run.Optimizer);
+            Adapter = Attach();
+            Train = OpenData(run.Data.Train, options, cancellation);
+            Evaluation = run.Data.Eval is { } eval ? OpenData(eval, options, cancellation) : null;
+            if (run.Training.RequireStopToken && Model.EndTokens.Count > 0)
+            {
+                TrainingChecks.RequireStopToken(Train, [.. Model.EndTokens]);
+            }
+
+            Sampler = new BatchSampler(Train, Batches, run.Data.Shuffle
+                ? SampleOrder.Shuffled(Train.Count, new Rng(run.Training.Seed).Stream("data"))
+                : SampleOrder.Sequential(Train.Count));
+            TotalSteps = run.Training.Steps ?? StepsOf(run.Training.Epochs ?? 1);
+            _schedule = run.Schedule.Create(TotalSteps);
+            Trainer = CreateTrainer(options);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    private readonly IOptimizerRule _rule = null!;
+    private readonly ISchedule _schedule = null!;
+
+    /// <summary>The file.</summary>
+    public RunFile Run { get; }
+
+    /// <summary>Where it runs.</summary>
+    public Device Device { get; }
+
+    /// <summary>The model with its tokenizer.</summary>
+    public LoadedModel Model { get; } = null!;
+
+    /// <summary>The adapter that is trained; null where the whole model is.</summary>
+    public AttachedAdapter? Adapter { get; }
+
+    /// <summary>The training samples.</summary>
+    public TokenizedDataset Train { get; } = null!;
+
+    /// <summary>The held-out samples; null without.</summary>
+    public TokenizedDataset? Evaluation { get; }
+
+    /// <summary>Makes the training batches.</summary>
+    public BatchSampler Sampler { get; } = null!;
+
+    /// <summary>Optimizer steps of the whole run.</summary>
+    public long TotalSteps { get; }
+
+    /// <summary>Runs the steps. Take events from <see cref="TrainAsync"/>, which keeps the adapter in step with checkpoints.</summary>
+    public Trainer Trainer { get; } = null!;
+
+    /// <summary>The folder of checkpoints.</summary>
+    public string CheckpointFolder => Path.Combine(Run.Output.Path, "checkpoints");
+
+    private BatchOptions Batches => new()
+    {
+        Rows = Run.Training.BatchSize,
+        Length = Run.Training.SequenceLength,
+        Packing = Run.Data.Packing,
+        PadToken = Model.Tokenizer?.PadId ?? Model.Tokenizer?.EosId ?? 0,
+    };
+
+    /// <summary>Loads everything that a run file names.</summary>
+    /// <exception cref="GraftException">A file is missing or broken, or options do not fit together; says which and what is allowed.</exception>
+    public static RunSession Open(RunFile run, RunSessionOptions? options = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(run);
+        return new RunSession(run, options ?? new RunSessionOptions(), cancellation);
+    }
+
+    /// <summary>Trains to the end, or from where the run was left: the events of <see cref="Graft.Training.Trainer.RunAsync"/>.</summary>
+    public async IAsyncEnumerable<TrainingEvent> TrainAsync([EnumeratorCancellation] CancellationToken cancellation = default)
+    {
+        await foreach (TrainingEvent e in Trainer.RunAsync(cancellation).ConfigureAwait(false))
+        {
+            // A checkpoint was read, at the start or for the best weights at the end: what adapters cache follows the values.
+            if (Adapter is not null && e is TrainingStarted { ResumedFrom: not null } or TrainingFinished)
+            {
+                Model.Adapters.Refresh(AdapterName);
+            }
+
+            yield return e;
+        }
+    }
+
+    /// <summary>Gives back everything but what was written.</summary>
+    public void Dispose()
+    {
+        Trainer?.Dispose();
+        Train?.Dispose();
+        Evaluation?.Dispose();
+        Model?.Dispose();
+        _training.Dispose();
+        if (_ownsDevice)
+        {
+            Device.Dispose();
+        }
+    }
+
+    private void CheckLength()
+    {
+        if (Run.Training.SequenceLength > Model.Model.MaxPositions)
+        {
+            throw new ConfigurationException($"training.sequence_length is {Run.Training.SequenceLength}; the model {Run.Model.Path} takes at most {Model.Model.MaxPositions} tokens.");
+        }
+    }
+
+    private AttachedAdapter? Attach()
+    {
+        if (Run.Adapter is not { } section)
+        {
+            foreach (Parameter parameter in Model.Model.Parameters)
+            {
+                parameter.Trainable = true;
+            }
+
+            return null;
+        }
+
+        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Run.Model.Path));
+        AdapterConfig config = RunAdapter.Config(section, name);
+        AttachedAdapter adapter = Model.Attach(AdapterName, config, new Rng(Run.Training.Seed).Stream("adapter"));
+        RunAdapter.CheckRanks(adapter, Model.Model);
+        return adapter.Parameters.Any(p => p.UpdateScale is not null)
+            ? throw new ConfigurationException($"adapter.options.mode of {section.Method} scales updates by rows, which the optimizers of run files do not do: leave mode at gradient.")
+            : adapter;
+    }
+
+    private TokenizedDataset OpenData(string file, RunSessionOptions options, CancellationToken cancellation)
+    {
+        TokenizedDataset data = TokenizedDataset.Open(file, Model.Encoder, Run.Data.Dataset with { Threads = Run.Training.Threads }, cancellation);
+        TokenCounts counts = data.Counts;
+        if (counts.Truncated + counts.TooLong + counts.WithoutLoss > 0)
+        {
+            options.Warning?.Invoke($"{file}: {counts.Truncated} samples were cut, {counts.TooLong} left out as too long and {counts.WithoutLoss} as without loss.");
+        }
+
+        return data;
+    }
+
+    private long StepsOf(long epochs)
+    {
+        long batches = 0;
+        for (long epoch = 0; epoch < epochs; epoch++)
+        {
+            batches += Sampler.CountBatches(epoch);
+        }
+
+        long accumulation = Run.Training.GradientAccumulationSteps;
+        return Math.Max(1, (batches + accumulation - 1) / accumulation);
+    }
+
+    private Trainer CreateTrainer(RunSessionOptions options)
+    {
+        TrainingSection training = Run.Training;
+        bool isPlan = Device.Kind == DeviceKind.Meta;
+        if (!isPlan && !options.Resume && Directory.Exists(CheckpointFolder))
+        {
+            Directory.Delete(CheckpointFolder, recursive: true);
+        }
+
+        TrainingPhase phase = new("training", CreateProgram, new SamplerSource(Sampler, Train.Count), TotalSteps);
+        return new Trainer(Device, [phase], new TrainerOptions
+        {
+            Seed = training.Seed,
+            LogEvery = training.LogEvery,
+            Evaluator = isPlan || Evaluation is null ? null : Model.Evaluator(Evaluation, Batches, Run.Data.EvalSamples),
+            EvaluateEvery = training.EvalEvery,
+            EvaluateAtStart = true,
+            EarlyStopping = new EarlyStoppingOptions { Patience = training.EarlyStoppingPatience, MinDelta = training.EarlyStoppingMinDelta },
+            CheckpointFolder = isPlan ? null : CheckpointFolder,
+            SaveEvery = training.SaveEvery,
+            KeepCheckpoints = training.KeepCheckpoints,
+            KeepBest = training.KeepBest && training.EvalEvery > 0,
+            Resume = options.Resume,
+        }, options.Logger);
+    }
+
+    private GradientStep CreateProgram()
+    {
+        ParameterSet set = Adapter is null
+            ? new ParameterSet(Model.Model.Parameters, _training, new ParameterSetOptions { Layout = ValueLayout.InPlace, Groups = [ParameterGroup.WithoutDecay] })
+            : new ParameterSet(Adapter.Parameters.Select(p => p.Parameter), _training, new ParameterSetOptions { Groups = Groups(Adapter) });
+        Optimizer optimizer = new(set, _rule, Run.Optimizer.LearningRate, _schedule);
+        if (Adapter is not null)
+        {
+            optimizer.Updated += o => Model.Adapters.AfterStep(new AdapterStep(o.Step, TotalSteps));
+        }
+
+        return new GradientStep(new CausalLanguageModeling(Model.Model, Model.Active), optimizer, new GradientStepOptions
+        {
+            AccumulationSteps = Run.Training.GradientAccumulationSteps,
+            MaxGradientNorm = Run.Optimizer.MaxGradNorm,
+            ActivationCheckpointing = Run.Training.ActivationCheckpointing,
+            RequireGradients = Run.Training.RequireGradients,
+        });
+    }
+
+    private List<ParameterGroup> Groups(AttachedAdapter adapter)
+    {
+        HashSet<string> upper = Names(p => p.Role == Models.Adapters.ParameterRole.Up);
+        HashSet<string> still = Names(p => !p.Decays);
+        double ratio = OptimizerTable.RatioOf(Run.Optimizer);
+        List<ParameterGroup> groups = [];
+        if (ratio != 1)
+        {
+            groups.Add(new ParameterGroup("upper factors", e => upper.Contains(e.Name)) { LearningRateFactor = ratio });
+        }
+
+        groups.Add(new ParameterGroup("without decay", e => still.Contains(e.Name)) { WeightDecay = 0 });
+        return groups;
+
+        HashSet<string> Names(Func<AdapterParameter, bool> selects) => [.. adapter.Parameters.Where(selects).Select(p => p.Parameter.Name)];
+    }
+}
