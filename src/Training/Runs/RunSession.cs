@@ -206,7 +206,7 @@ public sealed partial class RunSession : IDisposable
             Directory.Delete(CheckpointFolder, recursive: true);
         }
 
-        TrainingPhase phase = new("training", CreateProgram, new SamplerSource(Sampler, Train.Count), TotalSteps);
+        TrainingPhase phase = new("training", CreateProgram, new SamplerSource(Sampler), TotalSteps);
         return new Trainer(Device, [phase], new TrainerOptions
         {
             Seed = training.Seed,
