@@ -1,1 +1,3 @@
-Console.WriteLine("bench");
+using Graft.Bench;
+
+return await BenchCommand.RunAsync(args);

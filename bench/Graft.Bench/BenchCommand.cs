@@ -1,0 +1,124 @@
+using Graft.Bench.Peers;
+using Graft.Bench.Report;
+using Graft.Bench.Works;
+
+namespace Graft.Bench;
+
+/// <summary>`Graft.Bench [works] [--quick] [--ours] [--out folder]`: runs works and writes their results.</summary>
+internal static class BenchCommand
+{
+    private const string Usage = """
+        Graft.Bench [work ...] [--quick] [--ours] [--out folder]
+
+          machine    peak F32 arithmetic, read and copy bandwidth
+          sgemm      matrix products                                       beside torch.mm
+          gpt2       GPT-2 124M, full training steps, AdamW                beside TorchSharp
+          smollm2    SmolLM2-135M, LoRA training steps, AdamW              beside TorchSharp
+          generate   SmolLM2-135M, cached greedy generation                beside TorchSharp
+          kernels    single kernels, by BenchmarkDotNet
+
+        Without a name, all but kernels are run. --quick is a smoke run with small models; its results go to artifacts/bench. --ours leaves the peer out.
+        GRAFT_MODELS names a folder with a GGUF file of SmolLM2-135M; without it the weights are drawn.
+        """;
+
+    /// <summary>Runs the program; the exit code: 0 done, 1 a work failed or its check did, 2 a wrong command line.</summary>
+    public static async Task<int> RunAsync(string[] args)
+    {
+        if (args is [ChildProcess.Switch, string work, string side, ..])
+        {
+            return ChildProcess.Answer(WorkTable.Find(work), side, args.Contains("--quick"));
+        }
+
+        if (args.Contains("kernels"))
+        {
+            return Kernels.KernelBenchmarks.Run(args);
+        }
+
+        if (!TryParse(args, out BenchOptions? options, out string? complaint))
+        {
+            await Console.Error.WriteLineAsync(complaint ?? Usage);
+            return complaint is null ? 0 : 2;
+        }
+
+        Torch.Prepare(options!.OursOnly);
+        Console.WriteLine(Torch.IsAvailable ? $"peer: {Torch.Version}, {Torch.Threads} threads" : $"no peer: {Torch.Reason}");
+        ResultFile results = new(options);
+        results.Limits = Machine.Measure(options.Quick);
+        bool failed = false;
+        foreach (string name in options.Works)
+        {
+            try
+            {
+                foreach (BenchRow row in WorkTable.Find(name)!.Run(options))
+                {
+                    results.Add(row);
+                    Console.WriteLine(ResultTable.Line(row));
+                    failed |= row.Failed;
+                }
+            }
+            catch (Exception e) when (e is not OutOfMemoryException)
+            {
+                // One work that fails must not take the figures of the others with it.
+                await Console.Error.WriteLineAsync($"{name}: {e}");
+                failed = true;
+            }
+        }
+
+        results.Write();
+        return failed ? 1 : 0;
+    }
+
+    private static bool TryParse(string[] args, out BenchOptions? options, out string? complaint)
+    {
+        List<string> works = [];
+        bool quick = false, oursOnly = false;
+        string? folder = null;
+        (options, complaint) = (null, null);
+        for (int i = 0; i < args.Length; i++)
+        {
+            switch (args[i])
+            {
+                case "--quick":
+                    quick = true;
+                    break;
+                case "--ours":
+                    oursOnly = true;
+                    break;
+                case "--out" when i + 1 < args.Length:
+                    folder = args[++i];
+                    break;
+                case "--help" or "-h":
+                    return false;
+                default:
+                    if (WorkTable.Find(args[i]) is null)
+                    {
+                        complaint = $"'{args[i]}' is neither a work nor an option.\n\n{Usage}";
+                        return false;
+                    }
+
+                    works.Add(args[i]);
+                    break;
+            }
+        }
+
+        folder ??= Path.Combine(RepositoryRoot(), quick ? "artifacts/bench" : "bench/results");
+        options = new BenchOptions(works.Count > 0 ? works : [.. WorkTable.All.Select(w => w.Name)], quick, folder, oursOnly);
+        return true;
+    }
+
+    private static string RepositoryRoot()
+    {
+        foreach (string start in new[] { Environment.CurrentDirectory, AppContext.BaseDirectory })
+        {
+            for (DirectoryInfo? folder = new(start); folder is not null; folder = folder.Parent)
+            {
+                if (File.Exists(Path.Combine(folder.FullName, "Directory.Packages.props")))
+                {
+                    return folder.FullName;
+                }
+            }
+        }
+
+        return Environment.CurrentDirectory;
+    }
+}

@@ -1,0 +1,100 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Graft.Bench.Peers;
+
+namespace Graft.Bench.Report;
+
+/// <summary>`date-machine.json` and the table of the same name. Works that were run again take the place of their older rows of the day; the others stay.</summary>
+internal sealed class ResultFile(BenchOptions options)
+{
+    private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
+
+    private readonly List<BenchRow> _rows = [];
+
+    /// <summary>What the machine can do at most.</summary>
+    public MachineLimits Limits { get; set; }
+
+    /// <summary>Adds a result.</summary>
+    public void Add(BenchRow row) => _rows.Add(row);
+
+    /// <summary>Writes both files.</summary>
+    public void Write()
+    {
+        string date = TimeProvider.System.GetUtcNow().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
+        string processor = Machine.Processor();
+        string name = $"{date}-{Machine.FileName(processor)}";
+        _ = Directory.CreateDirectory(options.Folder);
+        string path = Path.Combine(options.Folder, name + ".json");
+        JsonArray rows = [.. Earlier(path).Concat(_rows.Select(ToJson))];
+        JsonObject file = new()
+        {
+            ["date"] = date,
+            ["quick"] = options.Quick,
+            ["machine"] = new JsonObject
+            {
+                ["processor"] = processor,
+                ["processors"] = Environment.ProcessorCount,
+                ["vectorBits"] = Machine.VectorBits,
+                ["memoryGiB"] = Rounded(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1 << 30)),
+                ["system"] = RuntimeInformation.OSDescription,
+                ["runtime"] = RuntimeInformation.FrameworkDescription,
+                ["peer"] = Torch.IsAvailable ? Torch.Version : Torch.Reason,
+                ["peakGflopsOneCore"] = Rounded(Limits.PeakOneCore),
+                ["peakGflopsAllCores"] = Rounded(Limits.PeakAllCores),
+                ["readGBsOneCore"] = Rounded(Limits.ReadOneCore),
+                ["readGBsAllCores"] = Rounded(Limits.ReadAllCores),
+                ["copyGBsOneCore"] = Rounded(Limits.CopyOneCore),
+                ["copyGBsAllCores"] = Rounded(Limits.CopyAllCores),
+            },
+            ["rows"] = rows,
+        };
+        File.WriteAllText(path, file.ToJsonString(s_indented) + "\n");
+        File.WriteAllText(Path.ChangeExtension(path, ".md"), ResultTable.Markdown(file));
+        Console.WriteLine($"written: {path}, and a table beside it");
+    }
+
+    private IEnumerable<JsonNode> Earlier(string path)
+    {
+        if (!File.Exists(path))
+        {
+            return [];
+        }
+
+        try
+        {
+            HashSet<string> again = [.. _rows.Select(r => r.Work)];
+            JsonArray? old = JsonNode.Parse(File.ReadAllText(path))?["rows"]?.AsArray();
+            return old is null ? [] : [.. old.Where(r => r is not null && !again.Contains((string?)r["work"] ?? "")).Select(r => r!.DeepClone())];
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            Console.Error.WriteLine($"{path} cannot be read ({e.Message}); it is written anew.");
+            return [];
+        }
+    }
+
+    private static JsonNode ToJson(BenchRow row) => new JsonObject
+    {
+        ["work"] = row.Work,
+        ["peer"] = row.Peer,
+        ["ours"] = Rounded(row.Ours),
+        ["theirs"] = Rounded(row.Theirs),
+        ["unit"] = row.Unit,
+        ["ratio"] = Rounded(row.Ratio),
+        ["target"] = row.Target,
+        ["met"] = row.Met,
+        ["oursSpread"] = Rounded(row.OursSpread),
+        ["theirsSpread"] = Rounded(row.TheirsSpread),
+        ["rounds"] = row.Rounds,
+        ["agrees"] = !row.Failed,
+        ["note"] = row.Note,
+    };
+
+    // Six significant digits; JSON knows no infinities.
+    private static JsonNode? Rounded(double? value)
+    {
+        return value is not { } v || !double.IsFinite(v) ? null : double.Parse(v.ToString("G6", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+    }
+}

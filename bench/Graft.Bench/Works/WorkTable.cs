@@ -1,0 +1,11 @@
+namespace Graft.Bench.Works;
+
+/// <summary>The works, in the order they run.</summary>
+internal static class WorkTable
+{
+    /// <summary>All of them.</summary>
+    public static IReadOnlyList<IWork> All { get; } = [new MachineWork(), new SgemmWork(), new Gpt2Work(), new SmolLm2Work(), new GenerateWork()];
+
+    /// <summary>The work of a name; null if there is none.</summary>
+    public static IWork? Find(string name) => All.FirstOrDefault(w => w.Name == name);
+}
