@@ -27,7 +27,7 @@ public sealed class LanguageModelObjective(ILanguageModel model, ActiveAdapters?
         ForwardContext context = Context(c);
         Tensor hidden = model.Hidden(context, Integers(c, c.Batch.Ids));
         Tensor logProb = LogProb(context, hidden, Integers(c, c.Batch.Targets), c.IsTraining ? Smoothing : 0);
-        List<LossTerm> terms = [new LossTerm("loss", c.Tape.Sum(logProb), -1)];
+        List<LossTerm> terms = [new LossTerm("loss", c.Tape.Scale(c.Tape.Sum(logProb), -1))];
         foreach (Tensor auxiliary in context.AuxiliaryLosses)
         {
             terms.Add(new LossTerm("auxiliary", auxiliary, AuxiliaryWeight, LossUnit.MicroBatches));

@@ -45,7 +45,11 @@ public static class AdapterTraining
         ArgumentNullException.ThrowIfNull(optimizer);
         ArgumentNullException.ThrowIfNull(host);
         ArgumentNullException.ThrowIfNull(adapter);
-        optimizer.Updated += o => host.AfterStep(new AdapterStep(o.Step, totalSteps));
+        optimizer.Updated += o =>
+        {
+            host.AfterStep(new AdapterStep(o.Step, totalSteps));
+            o.Parameters.Refresh();
+        };
         optimizer.Parameters.Loaded += _ => host.Refresh(adapter.Name);
     }
 }

@@ -124,6 +124,15 @@ public sealed partial class ParameterSet : IDisposable
         Changed?.Invoke(this);
     }
 
+    /// <summary>Looks at <see cref="Parameter.Trainable"/> again: for methods that freeze or thaw their own parameters between steps.</summary>
+    public void Refresh(StatePolicy policy = StatePolicy.Drop)
+    {
+        if (All.Any(e => e.Parameter.Trainable != e.IsActive))
+        {
+            Activate(static e => e.Parameter.Trainable, policy);
+        }
+    }
+
     /// <summary>Forgets all gradients; costs nothing.</summary>
     public void ClearGradients()
     {

@@ -100,6 +100,20 @@ public class ParameterSetTests
     }
 
     [Test]
+    public void A_parameter_frozen_from_outside_is_noticed()
+    {
+        using Bench bench = new(1, s_lengths);
+        _ = new Optimizer(bench.Set, new AdamW(), 0.1);
+        bench.Parameters[1].Trainable = false;
+        bench.Set.Refresh();
+        Assert.That(bench.Set.Active.Select(e => e.Id), Is.EqualTo(new[] { 0, 2 }));
+        bench.Parameters[1].Trainable = true;
+        bench.Set.Refresh();
+        Assert.That(bench.Set.Active.Select(e => e.Id), Is.EqualTo(new[] { 0, 1, 2 }));
+        Assert.That(bench.Values(1), Is.EqualTo(bench.Start[1]));
+    }
+
+    [Test]
     public void Switching_back_and_forth_leaks_nothing()
     {
         using Bench bench = new(1, s_lengths, dtype: DType.BF16);
