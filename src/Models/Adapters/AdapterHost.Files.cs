@@ -107,11 +107,15 @@ public sealed partial class AdapterHost
         AttachedAdapter attached = Unmerged(name);
         List<TensorSource> tensors = [];
         List<(string Module, LoraFactors Factors)> plain = [];
-        foreach ((Linear layer, IAdapter adapter) in attached.OnLinears.Where(p => attached.Modules.Contains(p.Layer.Name) && p.Adapter is not SavedLinear and not TokenRowsHead))
+        HashSet<Parameter> replaced = [.. attached.Group.Shared.Select(p => p.Parameter)];
+        foreach ((Linear layer, IAdapter adapter) in attached.OnLinears
+            .Where(p => attached.Modules.Contains(p.Layer.Name) && p.Adapter is not SavedLinear and not TokenRowsHead))
         {
             LoraFactors factors = adapter.ToLora()
-                ?? throw new NotMergeableException($"adapter '{name}': {attached.Row.Name} on '{layer.Name}' has no form as a plain LoRA. Save it in its own form, or merge it into the base.");
+                ?? throw new NotMergeableException($"adapter '{name}': {attached.Row.Name} on '{layer.Name}' has no form as a plain LoRA. Save it "
+                    + "in its own form, or merge it into the base.");
             plain.Add((layer.Name, factors));
+            replaced.UnionWith(adapter.Parameters.Select(p => p.Parameter));
             tensors.Add(TensorSource.Of<float>($"{ModelPrefix}{layer.Name}.lora_A.weight", new Shape(factors.Rank, layer.In), factors.A));
             tensors.Add(TensorSource.Of<float>($"{ModelPrefix}{layer.Name}.lora_B.weight", new Shape(layer.Out, factors.Rank), factors.B));
         }
@@ -121,15 +125,17 @@ public sealed partial class AdapterHost
             throw new NotMergeableException($"adapter '{name}': {attached.Row.Name} on a table has no form as a plain LoRA.");
         }
 
-        HashSet<string> written = [.. plain.Select(p => p.Module)];
-        tensors.AddRange(Entries(attached).Where(e => e.Parameter.Module.Length > 0 && !written.Contains(e.Parameter.Module)).DistinctBy(e => e.Name).Select(e => Source(e.Name, e.Parameter.Parameter)));
+        tensors.AddRange(Entries(attached).Where(e => !replaced.Contains(e.Parameter.Parameter)).DistinctBy(e => e.Name)
+            .Select(e => Source(e.Name, e.Parameter.Parameter)));
         tensors.AddRange(SavedTables(attached).Select(e => Source(e.Name, e.Weight)));
-        (int rank, double alpha) = plain.Count == 0 ? (attached.Config.Rank, attached.Config.Alpha) : (plain[0].Factors.Rank, plain[0].Factors.Scale * plain[0].Factors.Rank);
+        (int rank, double alpha) = plain.Count == 0 ? (attached.Config.Rank, attached.Config.Alpha)
+            : (plain[0].Factors.Rank, plain[0].Factors.Scale * plain[0].Factors.Rank);
         LoraConfig config = new LoraConfig().WithCommon(attached.Config) with
         {
             Rank = rank,
             Alpha = alpha,
-            RankPattern = new PatternTable(plain.Where(p => p.Factors.Rank != rank).Select(p => KeyValuePair.Create($"^{Regex.Escape(p.Module)}", (double)p.Factors.Rank))),
+            RankPattern = new PatternTable(plain.Where(p => p.Factors.Rank != rank)
+                .Select(p => KeyValuePair.Create($"^{Regex.Escape(p.Module)}", (double)p.Factors.Rank))),
             AlphaPattern = new PatternTable(plain.Where(p => p.Factors.Scale * p.Factors.Rank != alpha)
                 .Select(p => KeyValuePair.Create($"^{Regex.Escape(p.Module)}", p.Factors.Scale * p.Factors.Rank))),
             Dropout = 0,
@@ -140,7 +146,8 @@ public sealed partial class AdapterHost
     // The tables that are saved beside an adapter are the base's own, not merged ones.
     private AttachedAdapter Unmerged(string name)
     {
-        return _merged is null ? this[name] : throw new ConfigurationException($"{string.Join(", ", _merged.Names)} are merged into the base; unmerge them before saving '{name}'.");
+        return _merged is null ? this[name] : throw new ConfigurationException($"{string.Join(", ", _merged.Names)} are merged into the base; "
+            + $"unmerge them before saving '{name}'.");
     }
 
     private AdapterConfig ReadConfig(string folder, AdapterLoadOptions options, List<string> warnings)
@@ -162,7 +169,8 @@ public sealed partial class AdapterHost
         string file = Path.Combine(folder, WeightsName);
         return File.Exists(file) ? SafeTensorsFile.Open(file)
             : File.Exists(Path.Combine(folder, PickleName))
-                ? throw new CheckpointException($"{folder}: the weights are a pickle ({PickleName}), which can run code when read, so it is not. Save the adapter again with safetensors.")
+                ? throw new CheckpointException($"{folder}: the weights are a pickle ({PickleName}), which can run code when read, so it is not. "
+                    + "Save the adapter again with safetensors.")
             : throw new CheckpointException($"{folder}: there is no {WeightsName}.");
     }
 
@@ -207,8 +215,10 @@ public sealed partial class AdapterHost
         problems.AddRange(file.Tensors.Keys.Where(n => !used.Contains(n)).Select(n => $"'{n}' belongs to nothing that the configuration adapts"));
         if (problems.Count > 0)
         {
-            string trainedOn = attached.Config.BaseModel is { Length: > 0 } model ? $" Was it trained on another base? ({PeftConfig.FileName} says {model})" : "";
-            throw new CheckpointException($"{file.Path}: adapter '{attached.Name}': {problems.Count} tensors do not fit: {MessageList.Join(problems)}.{trainedOn}");
+            string trainedOn = attached.Config.BaseModel is { Length: > 0 } model ? $" Was it trained on another base? ({PeftConfig.FileName} says "
+                + $"{model})" : "";
+            throw new CheckpointException($"{file.Path}: adapter '{attached.Name}': {problems.Count} tensors do not fit: "
+                + $"{MessageList.Join(problems)}.{trainedOn}");
         }
 
         foreach ((Parameter parameter, float[] elements) in values)
@@ -218,7 +228,7 @@ public sealed partial class AdapterHost
 
         foreach ((Parameter weight, float[] elements) in tables.Where(t => !SameAs(t.Key, t.Value)))
         {
-            attached.OfBase.Add((new AdapterParameter("base_layer.weight", weight, ParameterRole.Module), new SavedBits(weight), weight.Trainable));
+            attached.OfBase.Add((new AdapterParameter("base_layer.weight", weight, AdapterRole.Module), new SavedBits(weight), weight.Trainable));
             Store(weight, elements);
         }
     }

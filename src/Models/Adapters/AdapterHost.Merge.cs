@@ -153,7 +153,8 @@ public sealed partial class AdapterHost
 
             if (!untie)
             {
-                throw new NotMergeableException($"'{users.Key.Name}' is shared by modules that the adapters do not change alike ({string.Join(", ", users.Select(e => e.Linear?.Name ?? e.Table!.Name))} "
+                throw new NotMergeableException($"'{users.Key.Name}' is shared by modules that the adapters do not change alike "
+                    + $"({string.Join(", ", users.Select(e => e.Linear?.Name ?? e.Table!.Name))} "
                     + "would change). Merge with untie to give each a weight of its own, or keep the adapters beside it.");
             }
 
@@ -174,7 +175,8 @@ public sealed partial class AdapterHost
         float[] values = tensor.ToArray<float>();
         return float.IsFinite(TensorPrimitives.SumOfMagnitudes<float>(values))
             ? values
-            : throw new NotMergeableException($"'{module}': the merged weight holds NaN or infinite values, so nothing was merged. Look at the adapter's tensors: was the training diverging?");
+            : throw new NotMergeableException($"'{module}': the merged weight holds NaN or infinite values, so nothing was merged. Look at the "
+                + "adapter's tensors: was the training diverging?");
     }
 
     /// <summary>What merging changed, and how it was.</summary>

@@ -45,18 +45,20 @@ public sealed partial class AdapterHost
     public AttachedAdapter this[string name]
     {
         get => _adapters.Find(a => a.Name == name)
-            ?? throw new ConfigurationException($"there is no adapter '{name}'; attached are: {(_adapters.Count == 0 ? "none" : string.Join(", ", _adapters.Select(a => a.Name)))}.");
+            ?? throw new ConfigurationException($"there is no adapter '{name}'; attached are: "
+                + $"{(_adapters.Count == 0 ? "none" : string.Join(", ", _adapters.Select(a => a.Name)))}.");
     }
 
     /// <summary>Makes a new adapter, trainable, on every module that the options select.</summary>
     /// <param name="name">Not empty, no '/', unlike all others.</param>
     /// <param name="config">The method and its options.</param>
     /// <param name="random">Each tensor takes a stream of its own name.</param>
+    /// <param name="calibration">Statistics of a pass over data, for methods that start from them; null if there was none.</param>
     /// <exception cref="ConfigurationException">The options select nothing, or do not fit a module; nothing is attached then.</exception>
-    public AttachedAdapter Attach(string name, AdapterConfig config, Rng random)
+    public AttachedAdapter Attach(string name, AdapterConfig config, Rng random, ICalibration? calibration = null)
     {
         ArgumentNullException.ThrowIfNull(config);
-        AttachedAdapter attached = Build(name, config, random, null);
+        AttachedAdapter attached = Build(name, config, random, null, calibration);
         Ready(attached);
         return attached;
     }
@@ -96,21 +98,33 @@ public sealed partial class AdapterHost
     }
 
     /// <summary>Tells the adapters that an optimizer step is done.</summary>
-    public void AfterStep(in AdapterStep step)
+    /// <returns>True where some adapter has other parameters now: look at <see cref="AttachedAdapter.Parameters"/> again.</returns>
+    public bool AfterStep(in AdapterStep step)
     {
+        bool any = false;
         foreach (AttachedAdapter attached in _adapters)
         {
+            bool changed = false;
             foreach ((_, IAdapter adapter) in attached.OnLinears)
             {
-                adapter.AfterStep(step);
+                changed |= adapter.AfterStep(step);
+            }
+
+            if (changed)
+            {
+                Collect(attached);
+                any = true;
             }
         }
+
+        return any;
     }
 
     /// <summary>Tells an adapter that its parameters were replaced from outside (a checkpoint of a run was read, another twin was copied in).</summary>
     public void Refresh(string name) => Ready(this[name]);
 
-    private Device Device => _parameters.Count > 0 ? _parameters[0].Value.Device : throw new ConfigurationException("the model has no parameters, so no device to put adapters on.");
+    private Device Device => _parameters.Count > 0 ? _parameters[0].Value.Device : throw new ConfigurationException("the model has no parameters, "
+        + "so no device to put adapters on.");
 
     private static void Ready(AttachedAdapter attached)
     {
@@ -121,7 +135,7 @@ public sealed partial class AdapterHost
         }
     }
 
-    private AttachedAdapter Build(string name, AdapterConfig config, Rng random, Func<string, int?>? rankInFile)
+    private AttachedAdapter Build(string name, AdapterConfig config, Rng random, Func<string, int?>? rankInFile, ICalibration? calibration = null)
     {
         if (string.IsNullOrWhiteSpace(name) || name.Contains('/') || _adapters.Exists(a => a.Name == name))
         {
@@ -143,7 +157,7 @@ public sealed partial class AdapterHost
         }
 
         Arena arena = new(Device, $"adapter '{name}'", 1 << 20);
-        AdapterGroup group = new(name, arena, random, linears, rankInFile is not null);
+        AdapterGroup group = new(name, arena, random, linears, rankInFile is not null, calibration);
         AttachedAdapter attached = new(name, config, row, group);
         try
         {
@@ -176,18 +190,20 @@ public sealed partial class AdapterHost
 
         AdapterSite Site(string module, Linear? linear, Embedding? table)
         {
-            int rank = rankInFile?.Invoke(module) ?? config.RankOf(module);
-            return new AdapterSite(group, module, linear, table, rank, config.AlphaOf(module), (l, values) => ReplaceBase(attached, l, values));
+            int? inFile = rankInFile?.Invoke(module);
+            return new AdapterSite(group, module, linear, table, () => inFile ?? config.RankOf(module), config.AlphaOf(module),
+                (l, values) => ReplaceBase(attached, l, values));
         }
 
-        AdapterSite Plain(string module, Linear? linear, Embedding? table) => new(group, module, linear, table, 0, 0, (_, _) => { });
+        AdapterSite Plain(string module, Linear? linear, Embedding? table) => new(group, module, linear, table, () => 0, 0, (_, _) => { });
     }
 
     // Base parameters stay frozen or not as they are; only what this adapter trains of them is switched on.
     private void AddBaseParameters(AttachedAdapter attached, Linear[] targets)
     {
         AdapterConfig config = attached.Config;
-        HashSet<Parameter> copied = [.. attached.OnLinears.Where(p => p.Adapter is SavedLinear).SelectMany(p => new[] { p.Layer.Weight.Parameter, p.Layer.Bias }).OfType<Parameter>()];
+        HashSet<Parameter> copied = [.. attached.OnLinears.Where(p => p.Adapter is SavedLinear)
+            .SelectMany(p => new[] { p.Layer.Weight.Parameter, p.Layer.Bias }).OfType<Parameter>()];
         copied.UnionWith(attached.OnEmbeddings.Where(p => p.Adapter is SavedEmbedding).Select(p => p.Table.Weight));
         Dictionary<Parameter, string> biases = targets.Where(l => l.Bias is not null).ToDictionary(l => l.Bias!, l => l.Name);
         foreach (Parameter parameter in _parameters)
@@ -204,12 +220,13 @@ public sealed partial class AdapterHost
 
             if (_adapters.Find(a => a.OfBase.Exists(o => o.Before.Parameter == parameter)) is { } other)
             {
-                throw new ConfigurationException($"adapter '{attached.Name}': '{parameter.Name}' is trained in place by adapter '{other.Name}' already. Detach that one, or train the parameter by one of them only.");
+                throw new ConfigurationException($"adapter '{attached.Name}': '{parameter.Name}' is trained in place by adapter '{other.Name}' "
+                    + "already. Detach that one, or train the parameter by one of them only.");
             }
 
             AdapterParameter entry = biases.TryGetValue(parameter, out string? layer)
-                ? new AdapterParameter("base_layer.bias", parameter, ParameterRole.Bias) { Module = layer }
-                : new AdapterParameter(parameter.Name[(dot + 1)..], parameter, bias ? ParameterRole.Bias : ParameterRole.Module) { Module = module };
+                ? new AdapterParameter("base_layer.bias", parameter, AdapterRole.Bias) { Module = layer }
+                : new AdapterParameter(parameter.Name[(dot + 1)..], parameter, bias ? AdapterRole.Bias : AdapterRole.Module) { Module = module };
             attached.OfBase.Add((entry, new SavedBits(parameter), parameter.Trainable));
             parameter.Trainable = true;
         }
@@ -250,11 +267,13 @@ public sealed partial class AdapterHost
         {
             Embedding table = (wanted.Module.Length == 0 ? (_embeddings.Count > 0 ? _embeddings[0] : null)
                     : _embeddings.FirstOrDefault(e => e.Name == wanted.Module || ModulePattern.EndsWith(e.Name, wanted.Module)))
-                ?? throw new ConfigurationException($"trainable_token_indices: there is no embedding table '{wanted.Module}'; there are {string.Join(", ", _embeddings.Select(e => e.Name))}.");
+                ?? throw new ConfigurationException($"trainable_token_indices: there is no embedding table '{wanted.Module}'; there are "
+                    + $"{string.Join(", ", _embeddings.Select(e => e.Name))}.");
             Linear[] tied = [.. _linears.Where(l => l.Weight.Parameter == table.Weight)];
             if (attached.OnEmbeddings.Exists(p => p.Table == table) || attached.OnLinears.Exists(p => tied.Contains(p.Layer)))
             {
-                throw new ConfigurationException($"trainable_token_indices: '{table.Name}', or the head tied to it, is adapted as a whole too. Choose one of the two.");
+                throw new ConfigurationException($"trainable_token_indices: '{table.Name}', or the head tied to it, is adapted as a whole too. "
+                    + "Choose one of the two.");
             }
 
             TokenRowsEmbedding rows = new(site(table.Name, null, table), wanted.Tokens);
@@ -269,7 +288,8 @@ public sealed partial class AdapterHost
             ?? throw new ConfigurationException($"'{linear.Name}' holds a quantised weight, which this method cannot change. Attach it before quantising.");
         if (Users(parameter) > 1 || _adapters.Exists(a => a.Replaced.Exists(r => r.Parameter == parameter)))
         {
-            throw new ConfigurationException($"'{linear.Name}': the method changes the base weight, but that is shared with another module, or changed by another adapter already.");
+            throw new ConfigurationException($"'{linear.Name}': the method changes the base weight, but that is shared with another module, or "
+                + "changed by another adapter already.");
         }
 
         attached.Replaced.Add(new SavedBits(parameter));

@@ -3,7 +3,7 @@ using Graft.Runtime;
 namespace Graft.Models.Adapters;
 
 /// <summary>What a tensor is to its method: optimizers give learning rates and weight decay by it.</summary>
-public enum ParameterRole
+public enum AdapterRole
 {
     /// <summary>The factor that meets the input first (LoRA's A).</summary>
     Down,
@@ -37,13 +37,13 @@ public enum ParameterRole
 /// <param name="Key">The name on disk below the module (`lora_A.weight`), or below the model for shared tensors.</param>
 /// <param name="Parameter">The tensor; `Parameter.Name` is `adapter/module.key`.</param>
 /// <param name="Role">What it is to the method.</param>
-public sealed record AdapterParameter(string Key, Parameter Parameter, ParameterRole Role)
+public sealed record AdapterParameter(string Key, Parameter Parameter, AdapterRole Role)
 {
     /// <summary>The adapted module's path; empty for tensors shared by all.</summary>
     public string Module { get; init; } = "";
 
     /// <summary>False where weight decay would pull towards something other than the base: magnitudes, gates, biases.</summary>
-    public bool Decays => Role is ParameterRole.Down or ParameterRole.Up or ParameterRole.Core or ParameterRole.Module or ParameterRole.Tokens;
+    public bool Decays => Role is AdapterRole.Down or AdapterRole.Up or AdapterRole.Core or AdapterRole.Module or AdapterRole.Tokens;
 
     /// <summary>A factor (rows) F32 for the optimizer's update of each row, computed before the update from the values that forward used; null for 1 (ALLoRA's
     /// mode by learning rate).</summary>

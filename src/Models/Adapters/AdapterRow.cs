@@ -80,6 +80,7 @@ public sealed record AdapterRow
 
     internal IEmbeddingAdapter CreateEmbedding(AdapterSite site, AdapterConfig config)
     {
-        return (_createEmbedding ?? throw new ConfigurationException($"'{site.Module}' is an embedding table, which {Name} cannot adapt. Exclude it, or use lora or dora."))(site, config);
+        return (_createEmbedding ?? throw new ConfigurationException($"'{site.Module}' is an embedding table, which {Name} cannot adapt. Exclude "
+            + "it, or use lora or dora."))(site, config);
     }
 }

@@ -9,11 +9,13 @@ public sealed class AdapterSite
 {
     private readonly Linear? _linear;
     private readonly Embedding? _embedding;
+    private readonly Func<int> _rank;
     private readonly Action<Linear, float[]> _replaceBase;
 
-    internal AdapterSite(AdapterGroup group, string module, Linear? linear, Embedding? embedding, int rank, double alpha, Action<Linear, float[]> replaceBase)
+    internal AdapterSite(AdapterGroup group, string module, Linear? linear, Embedding? embedding, Func<int> rank, double alpha, Action<Linear,
+        float[]> replaceBase)
     {
-        (Group, Module, _linear, _embedding, Rank, Alpha, _replaceBase) = (group, module, linear, embedding, rank, alpha, replaceBase);
+        (Group, Module, _linear, _embedding, _rank, Alpha, _replaceBase) = (group, module, linear, embedding, rank, alpha, replaceBase);
     }
 
     /// <summary>What all adapters of this attachment share.</summary>
@@ -29,7 +31,8 @@ public sealed class AdapterSite
     public Embedding Embedding => _embedding ?? throw new InvalidOperationException($"'{Module}' is a linear layer.");
 
     /// <summary>R of this module.</summary>
-    public int Rank { get; }
+    /// <exception cref="ConfigurationException">It is none: not asked for by methods without ranks.</exception>
+    public int Rank => _rank();
 
     /// <summary>Alpha of this module.</summary>
     public double Alpha { get; }
@@ -45,7 +48,7 @@ public sealed class AdapterSite
     /// <param name="shape">Its shape.</param>
     /// <param name="role">What it is to the method.</param>
     /// <param name="trainable">False for frozen ones, which get no gradient.</param>
-    public AdapterParameter Parameter(string key, Shape shape, ParameterRole role, bool trainable = true)
+    public AdapterParameter Parameter(string key, Shape shape, AdapterRole role, bool trainable = true)
     {
         return Group.Make(Module, key, shape, role, trainable);
     }
@@ -59,6 +62,14 @@ public sealed class AdapterSite
         return scratch.Device.Kind == DeviceKind.Cpu ? dense.ToArray<float>() : new float[dense.Shape.Count];
     }
 
+    /// <summary>A statistic of this module from the calibration pass that came before: `gradient`, `input_covariance`, whatever the method asks for.</summary>
+    /// <exception cref="ConfigurationException">There was no such pass, or it did not take this statistic.</exception>
+    public float[] Calibrated(string statistic)
+    {
+        return Group.Calibration?.Find(Module, statistic) ?? throw new ConfigurationException(
+            $"'{Module}': the method starts from the statistic '{statistic}' of a pass over data. Run one, and give it to Attach.");
+    }
+
     /// <summary>Overwrites the base weight until the adapter is detached, which restores its bits.</summary>
     /// <exception cref="ConfigurationException">The weight is shared with another module, or another adapter has changed it already.</exception>
     public void ReplaceBase(float[] values) => _replaceBase(Linear, values);
@@ -70,9 +81,9 @@ public sealed class AdapterGroup
     private readonly Dictionary<string, AdapterParameter> _shared = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Tensor> _derived = new(StringComparer.Ordinal);
 
-    internal AdapterGroup(string adapter, Arena arena, Rng random, IReadOnlyList<Linear> linears, bool fromFile)
+    internal AdapterGroup(string adapter, Arena arena, Rng random, IReadOnlyList<Linear> linears, bool fromFile, ICalibration? calibration)
     {
-        (Adapter, Arena, Random, Linears, FromFile) = (adapter, arena, random, linears, fromFile);
+        (Adapter, Arena, Random, Linears, FromFile, Calibration) = (adapter, arena, random, linears, fromFile, calibration);
     }
 
     /// <summary>The adapter's name.</summary>
@@ -86,6 +97,9 @@ public sealed class AdapterGroup
 
     /// <summary>All linear layers that this attachment adapts.</summary>
     public IReadOnlyList<Linear> Linears { get; }
+
+    /// <summary>Statistics of a pass over data; null if there was none.</summary>
+    public ICalibration? Calibration { get; }
 
     /// <summary>True where the values will be read from a file: drawing is then wasted, but a change of the base is not.</summary>
     public bool FromFile { get; }
@@ -103,7 +117,7 @@ public sealed class AdapterGroup
         ArgumentNullException.ThrowIfNull(initialize);
         if (!_shared.TryGetValue(key, out AdapterParameter? parameter))
         {
-            parameter = Make("", key, shape, ParameterRole.Projection, trainable);
+            parameter = Make("", key, shape, AdapterRole.Projection, trainable);
             initialize(parameter.Value);
             _shared.Add(key, parameter);
         }
@@ -138,12 +152,19 @@ public sealed class AdapterGroup
         _derived.Clear();
     }
 
-    internal AdapterParameter Make(string module, string key, Shape shape, ParameterRole role, bool trainable)
+    internal AdapterParameter Make(string module, string key, Shape shape, AdapterRole role, bool trainable)
     {
         string name = module.Length == 0 ? $"{Adapter}/{key}" : $"{Adapter}/{module}.{key}";
         Tensor value = Arena.Zeros(shape, DType.F32, MemoryCategory.Weights, name);
         return new AdapterParameter(key, new Parameter(name, value, trainable), role) { Module = module };
     }
+}
+
+/// <summary>Statistics that a pass over data took of the modules, before adapters are made from them (LoRA-GA: gradients; EVA: inputs).</summary>
+public interface ICalibration
+{
+    /// <summary>A statistic of a module, row-major; null where it was not taken.</summary>
+    float[]? Find(string module, string statistic);
 }
 
 /// <summary>Fills tensors with drawn numbers; nothing happens on devices that compute nothing.</summary>

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Graft.Runtime;
 
 namespace Graft.Models.Adapters;
@@ -34,6 +35,28 @@ public static class AdapterTable
     /// <summary>The rows.</summary>
     public static IReadOnlyList<AdapterRow> Rows => s_rows;
 
+    /// <summary>The options of a method from its name and a map, under PEFT's keys (`use_rslora`, `init_weights`, `rank_pattern`) or, for methods PEFT does not
+    /// know, its own (`eta`): what run files hold. The common ones may also be set on the result by `with`.</summary>
+    /// <param name="method">The name of a row.</param>
+    /// <param name="options">The map.</param>
+    /// <param name="rows">The methods to choose from; null for <see cref="Rows"/>.</param>
+    /// <exception cref="ConfigurationException">No such method, an option it has not, or a value of the wrong kind.</exception>
+    public static AdapterConfig Create(string method, JsonObject options, IReadOnlyList<AdapterRow>? rows = null)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        rows ??= s_rows;
+        AdapterRow row = rows.FirstOrDefault(r => r.Name == method)
+            ?? throw new ConfigurationException($"there is no adapter method '{method}'; there are {string.Join(", ", rows.Select(r => r.Name))}.");
+        try
+        {
+            return PeftConfig.Create(row, options);
+        }
+        catch (CheckpointException e)
+        {
+            throw new ConfigurationException(e.Message, e);
+        }
+    }
+
     internal static string PeftTypes => string.Join(", ", s_rows.Select(r => r.PeftType).Distinct());
 
     /// <summary>The row of a method by its name; null if there is none.</summary>
@@ -44,7 +67,8 @@ public static class AdapterTable
     {
         Type type = config.GetType();
         return rows.FirstOrDefault(r => r.ConfigType == type)
-            ?? throw new ConfigurationException($"no method takes the options {type.Name}. Known are {string.Join(", ", rows.Select(r => r.ConfigType.Name))}.");
+            ?? throw new ConfigurationException($"no method takes the options {type.Name}. Known are "
+                + $"{string.Join(", ", rows.Select(r => r.ConfigType.Name))}.");
     }
 
     /// <summary>The row that a file means.</summary>

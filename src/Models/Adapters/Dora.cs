@@ -37,7 +37,7 @@ public sealed class Dora : IAdapter
     {
         _pair = pair;
         _target = site.Linear;
-        _magnitude = site.Parameter("lora_magnitude_vector", new Shape(site.Linear.Out), ParameterRole.Magnitude);
+        _magnitude = site.Parameter("lora_magnitude_vector", new Shape(site.Linear.Out), AdapterRole.Magnitude);
         using Scope scope = site.Group.Arena.Enter("dora");
         Tape t = Tape.None(site.Group.Arena);
         _norm = new DoraNorm(t, site.Linear.Weight.Dense(t), site.Group.Arena.Zeros(new Shape(site.Linear.Out), DType.F32, MemoryCategory.Weights), scope);
@@ -116,9 +116,9 @@ public sealed class DoraEmbedding : IEmbeddingAdapter
         Shape table = site.Embedding.Weight.Shape;
         _target = site.Embedding;
         _scale = scale;
-        _a = site.Parameter("lora_embedding_A", new Shape(site.Rank, table[0]), ParameterRole.Down);
-        _b = site.Parameter("lora_embedding_B", new Shape(table[1], site.Rank), ParameterRole.Up);
-        _magnitude = site.Parameter("lora_magnitude_vector", new Shape(table[1]), ParameterRole.Magnitude);
+        _a = site.Parameter("lora_embedding_A", new Shape(site.Rank, table[0]), AdapterRole.Down);
+        _b = site.Parameter("lora_embedding_B", new Shape(table[1], site.Rank), AdapterRole.Up);
+        _magnitude = site.Parameter("lora_magnitude_vector", new Shape(table[1]), AdapterRole.Magnitude);
         using Scope scope = site.Group.Arena.Enter("dora");
         Tape t = Tape.None(site.Group.Arena);
         _norm = new DoraNorm(t, t.Transpose(Table(t)), site.Group.Arena.Zeros(new Shape(table[1]), DType.F32, MemoryCategory.Weights), scope);

@@ -30,9 +30,8 @@ public interface IAdapter
     }
 
     /// <summary>Called after each optimizer step: schedules, gates, growth. Parameters may change their values and their trainability here.</summary>
-    void AfterStep(in AdapterStep step)
-    {
-    }
+    /// <returns>True where the list of parameters is another one now; optimizers then start the new ones with fresh state.</returns>
+    bool AfterStep(in AdapterStep step) => false;
 }
 
 /// <summary>Where training stands when <see cref="IAdapter.AfterStep"/> is called.</summary>

@@ -27,7 +27,7 @@ public sealed class Lora : IAdapter
         ArgumentNullException.ThrowIfNull(site);
         ArgumentNullException.ThrowIfNull(config);
         LowRankPair pair = LowRankPair.Create(site, config, LowRankPair.Scaling(site, config.RankStabilized), config.Initialization);
-        return new Lora(pair, config.LoraBias ? site.Parameter("lora_B.bias", new Shape(site.Linear.Out), ParameterRole.Bias) : null);
+        return new Lora(pair, config.LoraBias ? site.Parameter("lora_B.bias", new Shape(site.Linear.Out), AdapterRole.Bias) : null);
     }
 
     /// <inheritdoc/>
@@ -68,8 +68,8 @@ public sealed class LoraEmbedding : IEmbeddingAdapter
     private LoraEmbedding(AdapterSite site, double scale)
     {
         Shape table = site.Embedding.Weight.Shape;
-        _a = site.Parameter("lora_embedding_A", new Shape(site.Rank, table[0]), ParameterRole.Down);
-        _b = site.Parameter("lora_embedding_B", new Shape(table[1], site.Rank), ParameterRole.Up);
+        _a = site.Parameter("lora_embedding_A", new Shape(site.Rank, table[0]), AdapterRole.Down);
+        _b = site.Parameter("lora_embedding_B", new Shape(table[1], site.Rank), AdapterRole.Up);
         _scale = scale;
         Parameters = [_a, _b];
     }

@@ -23,7 +23,7 @@ public enum LoraInitialization
 }
 
 /// <summary>LoRA, Hu et al. 2021, arXiv:2106.09685; with rsLoRA's scaling, Kalajdzievski 2023, arXiv:2312.03732.</summary>
-/// <remarks>LoRA+ (arXiv:2402.12354) is a matter of learning rates by <see cref="ParameterRole"/>: B, and everything of one axis, takes ratio · lr.</remarks>
+/// <remarks>LoRA+ (arXiv:2402.12354) is a matter of learning rates by <see cref="AdapterRole"/>: B, and everything of one axis, takes ratio · lr.</remarks>
 public sealed record LoraConfig : AdapterConfig
 {
     /// <summary>PEFT's defaults.</summary>

@@ -9,7 +9,8 @@ namespace Graft.Models.Adapters;
 /// <summary>The keys that all methods of PEFT's type LORA share.</summary>
 internal static class LoraFormat
 {
-    private const string NotBuilt = "is an initialisation that changes the base and cannot be repeated here. Convert the adapter to its plain form where it was made "
+    private const string NotBuilt = "is an initialisation that changes the base and cannot be repeated here. Convert the adapter to its plain form "
+        + "where it was made "
         + "(PEFT: save_pretrained with path_initial_model_for_weight_conversion), or load it on the changed base with AdapterLoadOptions.BaseHoldsResidual";
 
     private static readonly string[] s_nulls =
@@ -36,18 +37,30 @@ internal static class LoraFormat
 
     public static PissaConfig ReadPissa(PeftKeys keys)
     {
-        string init = keys.FlagOrText("init_lora_weights", "true");
-        return Read(keys, new PissaConfig
-        {
-            RankStabilized = keys.Flag("use_rslora", false),
-            Iterations = init == "pissa" ? 0 : throw keys.Error("init_lora_weights", NotBuilt),
-        });
+        string init = keys.FlagOrText("init_lora_weights", "pissa");
+        return Read(keys, new PissaConfig { RankStabilized = keys.Flag("use_rslora", false), Iterations = Iterations(keys, init) });
+    }
+
+    // A randomised decomposition can be made, but not repeated for a file.
+    private static int Iterations(PeftKeys keys, string init)
+    {
+        const string Randomised = "pissa_niter_";
+        return init == "pissa" ? 0
+            : keys.IsNew && init.StartsWith(Randomised, StringComparison.Ordinal)
+                && int.TryParse(init.AsSpan(Randomised.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int iterations)
+                    && iterations > 0 ? iterations
+            : throw keys.Error("init_lora_weights", keys.IsNew ? "must be pissa, or pissa_niter_ and a number of iterations" : NotBuilt);
     }
 
     public static AlloraConfig ReadAllora(PeftKeys keys)
     {
         _ = keys.FlagOrText("init_lora_weights", "true");
         _ = keys.Flag("use_rslora", false);
+        if (keys.IsNew)
+        {
+            _ = (keys.Raw("eta"), keys.Raw("mode"));
+        }
+
         double eta = keys.Native!.PositiveOr("eta", 1);
         return Read(keys, new AlloraConfig
         {
@@ -178,7 +191,8 @@ internal static class LoraFormat
 
         ValueList<int> Rows(JsonElement list)
         {
-            return list.ValueKind == JsonValueKind.Array && list.EnumerateArray().All(v => v.ValueKind == JsonValueKind.Number && v.TryGetInt32(out int id) && id >= 0)
+            return list.ValueKind == JsonValueKind.Array && list.EnumerateArray()
+                .All(v => v.ValueKind == JsonValueKind.Number && v.TryGetInt32(out int id) && id >= 0)
                 ? new ValueList<int>(list.EnumerateArray().Select(v => v.GetInt32()))
                 : throw keys.Error("trainable_token_indices", "must hold token ids");
         }

@@ -11,8 +11,8 @@ internal sealed class LowRankPair
 
     private LowRankPair(AdapterSite site, AdapterConfig config, double scale, bool frozenB)
     {
-        A = site.Parameter("lora_A.weight", new Shape(site.Rank, site.Linear.In), ParameterRole.Down);
-        B = site.Parameter("lora_B.weight", new Shape(site.Linear.Out, site.Rank), ParameterRole.Up, !frozenB);
+        A = site.Parameter("lora_A.weight", new Shape(site.Rank, site.Linear.In), AdapterRole.Down);
+        B = site.Parameter("lora_B.weight", new Shape(site.Linear.Out, site.Rank), AdapterRole.Up, !frozenB);
         Scale = scale;
         _dropout = config.Dropout;
         _dropoutSite = site.DropoutSite;
@@ -44,7 +44,8 @@ internal sealed class LowRankPair
 
     public static ConfigurationException CannotDraw(LoraInitialization initialization)
     {
-        return new ConfigurationException($"A LoRA initialised by '{initialization}' can be loaded and trained, but not made here. Choose Default, Gaussian or Random.");
+        return new ConfigurationException($"A LoRA initialised by '{initialization}' can be loaded and trained, but not made here. Choose Default, "
+            + "Gaussian or Random.");
     }
 
     /// <summary>The adapter's input, dropped out in training.</summary>

@@ -76,7 +76,7 @@ public sealed class Miss : IAdapter
     private Miss(AdapterSite site, string key, int columns, float dropout)
     {
         (_in, _out, _dropout, _dropoutSite) = (site.Linear.In, site.Linear.Out, dropout, site.DropoutSite);
-        _block = site.Parameter(key, new Shape(site.Rank, columns), ParameterRole.Core);
+        _block = site.Parameter(key, new Shape(site.Rank, columns), AdapterRole.Core);
         Parameters = [_block];
     }
 
@@ -214,7 +214,8 @@ public sealed class BlockAffine : IAdapter
         _target = site.Linear;
         if (_target.Out % site.Rank != 0 || _target.In % site.Rank != 0)
         {
-            throw new ConfigurationException($"'{site.Module}' ({_target.Out}, {_target.In}) cannot be cut into blocks of {site.Rank}; choose a rank that divides both.");
+            throw new ConfigurationException($"'{site.Module}' ({_target.Out}, {_target.In}) cannot be cut into blocks of {site.Rank}; choose a "
+                + "rank that divides both.");
         }
 
         if (dropout != 0)
@@ -222,7 +223,7 @@ public sealed class BlockAffine : IAdapter
             throw new ConfigurationException($"miss: the affine form has no dropout, but {dropout} was given.");
         }
 
-        _block = site.Parameter(key, new Shape(_target.Out / site.Rank, site.Rank, site.Rank), ParameterRole.Core);
+        _block = site.Parameter(key, new Shape(_target.Out / site.Rank, site.Rank, site.Rank), AdapterRole.Core);
         Parameters = [_block];
     }
 

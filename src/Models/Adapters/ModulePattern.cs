@@ -98,7 +98,8 @@ public sealed record ModulePattern
         }
         catch (RegexMatchTimeoutException e)
         {
-            throw new ConfigurationException($"the expression {regex} takes longer than {s_limit.TotalSeconds} s on the module name '{module}'. Write a simpler one, or list the modules.", e);
+            throw new ConfigurationException($"the expression {regex} takes longer than {s_limit.TotalSeconds} s on the module name '{module}'. "
+                + "Write a simpler one, or list the modules.", e);
         }
     }
 }

@@ -109,13 +109,17 @@ public static class PeftConfig
             ["revision"] = null,
             ["inference_mode"] = true,
             ["auto_mapping"] = null,
-            ["r"] = config.Rank,
             ["target_modules"] = config.TargetModules.IsAllLinear ? Names(modules) : Pattern(config.TargetModules),
             ["modules_to_save"] = config.ModulesToSave.Count == 0 ? null : Names(config.ModulesToSave),
             ["bias"] = config.Bias switch { BiasTraining.None => "none", BiasTraining.All => "all", _ => row.Prefix + "_only" },
             ["layers_to_transform"] = config.LayersToTransform is { } layers ? new JsonArray([.. layers.Select(l => JsonValue.Create(l))]) : null,
             ["layers_pattern"] = config.LayersPattern is not { } patterns ? null : patterns.Count == 1 ? patterns[0] : Names(patterns),
         };
+        if (config.Rank > 0)
+        {
+            json["r"] = config.Rank;
+        }
+
         if (row.HasExclusions)
         {
             json["exclude_modules"] = Pattern(config.ExcludeModules);
@@ -137,16 +141,29 @@ public static class PeftConfig
         }
 
         row.Write(config, json);
-        return ConfigWriter.Text(new JsonObject(json.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => KeyValuePair.Create(p.Key, p.Value?.DeepClone()))));
+        return ConfigWriter.Text(new JsonObject(json.OrderBy(p => p.Key, StringComparer.Ordinal)
+            .Select(p => KeyValuePair.Create(p.Key, p.Value?.DeepClone()))));
     }
 
     /// <summary>A number as Python would write it: whole numbers without a point.</summary>
-    internal static JsonValue Number(double value) => value == Math.Floor(value) && Math.Abs(value) < 1e15 ? JsonValue.Create((long)value) : JsonValue.Create(Shortest(value));
+    internal static JsonValue Number(double value) => value == Math.Floor(value) && Math.Abs(value) < 1e15 ? JsonValue.Create((long)value)
+        : JsonValue.Create(Shortest(value));
 
     /// <summary>Patterns in their order, which decides between overlapping ones.</summary>
     internal static JsonObject Patterns(PatternTable table) => new(table.Select(e => KeyValuePair.Create(e.Key, (JsonNode?)Number(e.Value))));
 
     internal static JsonArray Names(IEnumerable<string> names) => new([.. names.Select(n => JsonValue.Create(n))]);
+
+    /// <summary>The options of a method that is to be made, not read: nothing is ignored.</summary>
+    internal static AdapterConfig Create(AdapterRow row, JsonObject options)
+    {
+        using JsonDocument json = JsonDocument.Parse(options.ToJsonString());
+        string where = $"options of the adapter method '{row.Name}'";
+        PeftKeys keys = new(json.RootElement, where, row.WriteNative is null ? null : json.RootElement, where, false) { IsNew = true };
+        AdapterConfig config = ReadCommon(keys, row, row.Read(keys)) with { TaskType = keys.Text("task_type") ?? "CAUSAL_LM" };
+        string[] unknown = [.. keys.Rest().Select(p => $"'{p.Name}'")];
+        return unknown.Length == 0 ? config : throw new CheckpointException($"{where}: {string.Join(", ", unknown)} are not among them.");
+    }
 
     private static AdapterConfig ReadCommon(PeftKeys keys, AdapterRow row, AdapterConfig config)
     {
@@ -175,5 +192,6 @@ public static class PeftConfig
     // 0.05f is 0.0500000007 as a double: write what was meant.
     private static double Shortest(double value) => (float)value == value ? (double)(decimal)(float)value : value;
 
-    private static JsonNode? Pattern(ModulePattern pattern) => pattern.Expression is { } expression ? expression : pattern.IsEmpty ? null : Names(pattern.Names);
+    private static JsonNode? Pattern(ModulePattern pattern) => pattern.Expression is { } expression ? expression : pattern.IsEmpty ? null
+        : Names(pattern.Names);
 }

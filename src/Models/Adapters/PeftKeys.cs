@@ -33,6 +33,9 @@ public sealed class PeftKeys
     /// <summary>True where the base at hand is the one that the initialisation has changed already, so that what is left is a plain LoRA.</summary>
     public bool BaseHoldsResidual { get; }
 
+    /// <summary>True where an adapter is to be made with these options, false where one is read.</summary>
+    public bool IsNew { get; internal init; }
+
     /// <summary>True where the key is there and not null.</summary>
     public bool Has(string key) => _reader.Has(key);
 

@@ -52,7 +52,8 @@ public sealed class Pissa : IAdapter
         int columns = site.Linear.In;
         if (site.Rank > Math.Min(rows, columns))
         {
-            throw new ConfigurationException($"'{site.Module}' ({rows}, {columns}) has no {site.Rank} singular directions; choose a rank of at most {Math.Min(rows, columns)}.");
+            throw new ConfigurationException($"'{site.Module}' ({rows}, {columns}) has no {site.Rank} singular directions; choose a rank of at most "
+                + $"{Math.Min(rows, columns)}.");
         }
 
         LowRankPair pair = LowRankPair.Create(site, config, LowRankPair.Scaling(site, config.RankStabilized), LoraInitialization.Default);

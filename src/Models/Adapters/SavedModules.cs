@@ -18,9 +18,9 @@ internal sealed class SavedLinear : IAdapter
         Parameter source = target.Weight.Parameter
             ?? throw new ConfigurationException($"'{site.Module}' holds a quantised weight, which cannot be trained whole. Leave it out of modules_to_save.");
         bool inputFirst = source.Shape[0] != target.Out || (target.Weight is DenseWeight { InputFirst: true });
-        _weight = tied is null ? site.Parameter("weight", source.Shape, ParameterRole.Module) : tied with { Module = site.Module };
+        _weight = tied is null ? site.Parameter("weight", source.Shape, AdapterRole.Module) : tied with { Module = site.Module };
         _dense = new DenseWeight(_weight.Parameter, inputFirst);
-        _bias = target.Bias is null ? null : site.Parameter("bias", target.Bias.Shape, ParameterRole.Bias);
+        _bias = target.Bias is null ? null : site.Parameter("bias", target.Bias.Shape, AdapterRole.Bias);
         if (tied is null)
         {
             Widen.Copy(source.Value, _weight.Value);
@@ -48,7 +48,7 @@ internal sealed class SavedEmbedding : IEmbeddingAdapter
 {
     public SavedEmbedding(AdapterSite site)
     {
-        Weight = site.Parameter("weight", site.Embedding.Weight.Shape, ParameterRole.Module);
+        Weight = site.Parameter("weight", site.Embedding.Weight.Shape, AdapterRole.Module);
         Widen.Copy(site.Embedding.Weight.Value, Weight.Value);
         Parameters = [Weight];
     }
@@ -81,7 +81,7 @@ internal sealed class TokenRowsEmbedding : IEmbeddingAdapter
         }
 
         Arena arena = site.Group.Arena;
-        Rows = site.Parameter(Key, new Shape(tokens.Count, table.Weight.Shape[1]), ParameterRole.Tokens);
+        Rows = site.Parameter(Key, new Shape(tokens.Count, table.Weight.Shape[1]), AdapterRole.Tokens);
         _tokens = arena.Create<int>(new Shape(tokens.Count), [.. tokens], MemoryCategory.Weights, site.Module + ".tokens");
         float[] choice = new float[count * tokens.Count];
         for (int i = 0; i < tokens.Count; i++)

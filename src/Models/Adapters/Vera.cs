@@ -26,7 +26,8 @@ public sealed record VeraConfig : AdapterConfig
         _ = keys.FlagOrText("init_weights", "true");
         if (!keys.Flag("save_projection", true))
         {
-            throw keys.Error("save_projection", "leaves the projections out of the file, and PyTorch's generator is not imitated here: save the adapter again with save_projection");
+            throw keys.Error("save_projection", "leaves the projections out of the file, and PyTorch's generator is not imitated here: save the "
+                + "adapter again with save_projection");
         }
 
         return new VeraConfig { InitialD = (float)keys.Number("d_initial", 0.1), ProjectionKey = keys.Int("projection_prng_key", 0) };
@@ -69,8 +70,8 @@ public sealed class Vera : IAdapter
         Rng random = group.Random;
         _a = group.SharedParameter(KeyA, new Shape(site.Rank, inputs), t => Draw.Uniform(t, random.Stream(KeyA), Math.Sqrt(6.0 / inputs)));
         _b = group.SharedParameter(KeyB, new Shape(outputs, site.Rank), t => Draw.Uniform(t, random.Stream(KeyB), Math.Sqrt(6.0 / site.Rank)));
-        _lambda = site.Parameter("vera_lambda_b", new Shape(site.Linear.Out), ParameterRole.Gate);
-        _d = site.Parameter("vera_lambda_d", new Shape(site.Rank), ParameterRole.Gate);
+        _lambda = site.Parameter("vera_lambda_b", new Shape(site.Linear.Out), AdapterRole.Gate);
+        _d = site.Parameter("vera_lambda_d", new Shape(site.Rank), AdapterRole.Gate);
         Draw.Constant(_d.Value, config.InitialD);
         Parameters = [_lambda, _d];
     }

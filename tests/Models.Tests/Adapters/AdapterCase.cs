@@ -23,10 +23,12 @@ internal sealed class AdapterCase : IDisposable
         Recording = CheckpointReader.Open(Path.Combine(Folder, "recording.safetensors"));
         _batch = CheckpointReader.Open(FixtureFolder.PathOf("adapters", "batch.safetensors"));
         Step = new Arena(_device, "step");
-        _loaded = PretrainedModel.Load(FixtureFolder.PathOf("adapters", Json.GetProperty("base").GetString()!), _device, new LoadOptions { WeightType = DType.F32, Tokenizer = false });
+        _loaded = PretrainedModel.Load(FixtureFolder.PathOf("adapters", Json.GetProperty("base").GetString()!), _device,
+            new LoadOptions { WeightType = DType.F32, Tokenizer = false });
         Host = new AdapterHost(Model);
         string config = Path.Combine(Folder, PeftConfig.FileName);
-        if (!unchanged && File.Exists(config) && Parse(config).TryGetProperty("init_lora_weights", out JsonElement init) && init.ValueKind == JsonValueKind.String)
+        if (!unchanged && File.Exists(config) && Parse(config).TryGetProperty("init_lora_weights", out JsonElement init)
+            && init.ValueKind == JsonValueKind.String)
         {
             // These change the base in a way that a file does not tell: the recording holds the changed base.
             HoldsResidual = s_repeatedOnTheBase.Any(n => init.GetString()!.StartsWith(n, StringComparison.Ordinal));
@@ -98,7 +100,8 @@ internal sealed class AdapterCase : IDisposable
         using Tape tape = new(Step);
         Tensor logits = Logits(tape, new ActiveAdapters(active));
         int[] labels = Shifted(out int count);
-        Tensor rows = tape.CrossEntropy(tape.View(logits, new Shape(labels.Length, logits.Shape.Last)), Step.Create<int>(new Shape(labels.Length), labels, MemoryCategory.Activations));
+        Tensor rows = tape.CrossEntropy(tape.View(logits, new Shape(labels.Length, logits.Shape.Last)),
+            Step.Create<int>(new Shape(labels.Length), labels, MemoryCategory.Activations));
         Tensor loss = tape.Scale(tape.Sum(rows), 1.0 / count);
         tape.Backward(loss);
         return loss.ReadScalar();

@@ -12,8 +12,10 @@ public sealed class AdapterContractTests
     public static IEnumerable<TestCaseData> Methods()
     {
         yield return Method("lora", new LoraConfig { Rank = 4 }, exactStart: true, count: 4 * Widths);
-        yield return Method("lora, scaled by the root of the rank", new LoraConfig { Rank = 3, Alpha = 5, RankStabilized = true }, exactStart: true, count: 3 * Widths);
-        yield return Method("lora, normal start", new LoraConfig { Rank = 4, Initialization = LoraInitialization.Gaussian }, exactStart: true, count: 4 * Widths);
+        yield return Method("lora, scaled by the root of the rank", new LoraConfig { Rank = 3, Alpha = 5, RankStabilized = true }, exactStart: true,
+            count: 3 * Widths);
+        yield return Method("lora, normal start", new LoraConfig { Rank = 4, Initialization = LoraInitialization.Gaussian }, exactStart: true,
+            count: 4 * Widths);
         yield return Method("lora, a rank above the widths", new LoraConfig { Rank = 50 }, exactStart: true, count: 50 * Widths);
         yield return Method("dora", new DoraConfig { Rank = 4 }, exactStart: false, count: (4 * Widths) + ToyModel.Hidden + ToyModel.Out);
         yield return Method("pissa", new PissaConfig { Rank = 4 }, exactStart: false, count: 4 * Widths);
@@ -25,9 +27,11 @@ public sealed class AdapterContractTests
         yield return Method("miss, a rank that does not divide", new MissConfig { Rank = 7 }, exactStart: true, count: 7 * (ToyModel.Hidden + ToyModel.Out));
         yield return Method("miss, a rank above the input", new MissConfig { Rank = 41 }, exactStart: true, count: 41 * (ToyModel.Hidden + ToyModel.Out));
         yield return Method("miss, mini", new MissConfig { Rank = 8, Variant = MissVariant.Mini, MiniRank = 4 }, exactStart: true, count: 2 * 8 * 4);
-        yield return Method("miss, affine", new MissConfig { Rank = 8, Variant = MissVariant.Affine }, exactStart: true, count: 8 * (ToyModel.Hidden + ToyModel.Out));
+        yield return Method("miss, affine", new MissConfig { Rank = 8, Variant = MissVariant.Affine }, exactStart: true,
+            count: 8 * (ToyModel.Hidden + ToyModel.Out));
         yield return Method("bone", new BoneConfig { Rank = 8 }, exactStart: true, count: 8 * (ToyModel.Hidden + ToyModel.Out));
-        yield return Method("bone, affine", new BoneConfig { Rank = 4, Variant = MissVariant.Affine }, exactStart: true, count: 4 * (ToyModel.Hidden + ToyModel.Out));
+        yield return Method("bone, affine", new BoneConfig { Rank = 4, Variant = MissVariant.Affine }, exactStart: true,
+            count: 4 * (ToyModel.Hidden + ToyModel.Out));
     }
 
     private const int Widths = ToyModel.In + ToyModel.Hidden + ToyModel.Hidden + ToyModel.Out;

@@ -11,7 +11,8 @@ public sealed class AdapterFileTests
 {
     public static IEnumerable<TestCaseData> Variants()
     {
-        return OfKind("files").SelectMany(c => Json(c).GetProperty("variants").EnumerateArray().Select(v => new TestCaseData(c, v.GetProperty("folder").GetString()!, v.GetProperty("should").GetString()!)));
+        return OfKind("files").SelectMany(c => Json(c).GetProperty("variants").EnumerateArray()
+            .Select(v => new TestCaseData(c, v.GetProperty("folder").GetString()!, v.GetProperty("should").GetString()!)));
     }
 
     public static IEnumerable<string> Compositions() => OfKind("composition");
@@ -43,7 +44,8 @@ public sealed class AdapterFileTests
         Closeness.AssertClose(logits, recorded.Logits("recorded"), recorded.Recording.ReadFloats(logits), recorded.Tolerance("logits"));
         Assert.That(adapter.Parameters.Select(p => p.Value.DType), Is.All.EqualTo(DType.F32));
         JsonElement config = AdapterCase.Parse(Path.Combine(recorded.Folder, folder, PeftConfig.FileName));
-        string[] unknown = [.. config.EnumerateObject().Select(p => p.Name).Except(AdapterCase.Parse(Path.Combine(recorded.Folder, "plain", PeftConfig.FileName)).EnumerateObject().Select(p => p.Name))];
+        string[] unknown = [.. config.EnumerateObject()
+            .Select(p => p.Name).Except(AdapterCase.Parse(Path.Combine(recorded.Folder, "plain", PeftConfig.FileName)).EnumerateObject().Select(p => p.Name))];
         Assert.That(unknown.All(k => adapter.Warnings.Any(w => w.Contains($"'{k}'", StringComparison.Ordinal))), "every unknown key has its warning");
         Assert.That(adapter.Warnings, Has.Count.EqualTo(unknown.Length));
         using TemporaryFolder saved = new();
@@ -71,7 +73,8 @@ public sealed class AdapterFileTests
         Close(recorded, "active.both", recorded.Logits(names));
         Close(recorded, "disabled", recorded.Logits());
         Assert.That(recorded.Logits(), Is.EqualTo(plain), "without adapters the base's own bits");
-        ActiveAdapters[] rows = [.. recorded.Json.GetProperty("mixed").EnumerateArray().Select(r => r.GetString() == "__base__" ? ActiveAdapters.None : recorded.Host.Active(r.GetString()!))];
+        ActiveAdapters[] rows = [.. recorded.Json.GetProperty("mixed").EnumerateArray()
+            .Select(r => r.GetString() == "__base__" ? ActiveAdapters.None : recorded.Host.Active(r.GetString()!))];
         Close(recorded, "mixed", recorded.Logits(ActiveAdapters.PerRow(rows)));
 
         recorded.Host.Merge(names);

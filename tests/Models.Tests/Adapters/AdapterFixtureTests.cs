@@ -13,13 +13,15 @@ public sealed class AdapterFixtureTests(string name)
     private const string Active = "recorded";
 
     // Options that change the maths and are not built: reading them is an error that names them.
-    private static readonly string[] s_notBuilt = ["alora_invocation_tokens", "kasa_config", "layer_replication", "target_parameters", "velora_config", "monteclora_config", "use_bdlora", "arrow_config"];
+    private static readonly string[] s_notBuilt = ["alora_invocation_tokens", "kasa_config", "layer_replication", "target_parameters",
+        "velora_config", "monteclora_config", "use_bdlora", "arrow_config"];
 
     private AdapterCase? _case;
 
     private AdapterCase Case => _case!;
 
-    public static IEnumerable<string> Cases() => FixtureFolder.Cases("adapters").Where(c => File.Exists(FixtureFolder.PathOf("adapters", c, PeftConfig.FileName)));
+    public static IEnumerable<string> Cases() => FixtureFolder.Cases("adapters")
+        .Where(c => File.Exists(FixtureFolder.PathOf("adapters", c, PeftConfig.FileName)));
 
     [SetUp]
     public void Open()
@@ -38,7 +40,8 @@ public sealed class AdapterFixtureTests(string name)
         }
 
         _case = new AdapterCase(name);
-        if (s_notBuilt.FirstOrDefault(k => config.TryGetProperty(k, out JsonElement v) && v.ValueKind is not (JsonValueKind.Null or JsonValueKind.False)) is { } option)
+        if (s_notBuilt.FirstOrDefault(k => config.TryGetProperty(k, out JsonElement v)
+            && v.ValueKind is not (JsonValueKind.Null or JsonValueKind.False)) is { } option)
         {
             Assert.That(() => Case.Load(), Throws.TypeOf<CheckpointException>().With.Message.Contains(option));
             Assert.Ignore($"{option} is not built, and refused by name");
@@ -135,7 +138,8 @@ public sealed class AdapterFixtureTests(string name)
     public void The_start_agrees_where_it_is_determined()
     {
         List<string> warnings = [];
-        AdapterConfig config = PeftConfig.Parse(AdapterCase.Parse(Path.Combine(Case.Folder, PeftConfig.FileName)), Case.Folder, warnings, null, Case.HoldsResidual);
+        AdapterConfig config = PeftConfig.Parse(AdapterCase.Parse(Path.Combine(Case.Folder, PeftConfig.FileName)), Case.Folder, warnings, null,
+            Case.HoldsResidual);
         if (config is not (DoraConfig or PissaConfig or VeraConfig) || !Case.Recording.Tensors.Keys.Any(k => k.StartsWith("init.", StringComparison.Ordinal)))
         {
             Assert.Ignore("the recording determines no start");
@@ -147,7 +151,7 @@ public sealed class AdapterFixtureTests(string name)
         int compared = 0;
         foreach ((string key, AdapterParameter parameter) in AdapterHost.Entries(adapter))
         {
-            if (parameter.Role is ParameterRole.Magnitude or ParameterRole.Gate && Case.Recording.Tensors.ContainsKey("init." + key))
+            if (parameter.Role is AdapterRole.Magnitude or AdapterRole.Gate && Case.Recording.Tensors.ContainsKey("init." + key))
             {
                 Close("init." + key, parameter.Value.ToArray<float>(), "init." + key, "final");
                 compared++;
@@ -256,7 +260,8 @@ public sealed class AdapterFixtureTests(string name)
         }
 
         Assert.That(compared, Is.Not.Empty);
-        Assert.That(adapter.Parameters.Where(p => !compared.Contains(p.Parameter) && values(p.Parameter) is not null).Select(p => p.Parameter.Name), Is.Empty, "not recorded");
+        Assert.That(adapter.Parameters.Where(p => !compared.Contains(p.Parameter) && values(p.Parameter) is not null).Select(p => p.Parameter.Name),
+            Is.Empty, "not recorded");
     }
 
     private static void AssertSameTensors(string ours, string theirs)
@@ -281,7 +286,8 @@ public sealed class AdapterFixtureTests(string name)
         {
             JsonElement value = a.GetProperty(property.Name);
             bool set = property.Name is "target_modules" or "modules_to_save" or "exclude_modules" && property.Value.ValueKind == JsonValueKind.Array;
-            Assert.That(set ? Names(value).SetEquals(Names(property.Value)) : JsonElement.DeepEquals(value, property.Value), $"{property.Name}: {value} where PEFT has {property.Value}");
+            Assert.That(set ? Names(value).SetEquals(Names(property.Value)) : JsonElement.DeepEquals(value, property.Value),
+                $"{property.Name}: {value} where PEFT has {property.Value}");
         }
 
         static HashSet<string> Names(JsonElement list) => [.. list.EnumerateArray().Select(n => n.GetString()!)];

@@ -34,7 +34,8 @@ public sealed class TargetMatcherTests
         yield return Case("an excluded ending", Targeted with { ExcludeModules = ModulePattern.Of("q_proj") }, Q0, false);
         yield return Case("an excluded path", Targeted with { ExcludeModules = ModulePattern.Of(Q0) }, Q1, true);
         yield return Case("an excluded expression", Targeted with { ExcludeModules = ModulePattern.Matching(@".*layers\.0.*") }, Q0, false);
-        yield return Case("exclusions reach all-linear", s_config with { TargetModules = ModulePattern.AllLinear, ExcludeModules = ModulePattern.Of("gate_proj") }, Gate, false);
+        yield return Case("exclusions reach all-linear",
+            s_config with { TargetModules = ModulePattern.AllLinear, ExcludeModules = ModulePattern.Of("gate_proj") }, Gate, false);
         yield return Case("a saved module is no target", Targeted with { ModulesToSave = new(["q_proj"]) }, Q0, false);
         yield return Case("part of a saved module is no target", Targeted with { ModulesToSave = new(["self_attn"]) }, Q0, false);
         yield return Case("a chosen layer", Targeted with { LayersToTransform = new([1]) }, Q1, true);
@@ -42,9 +43,11 @@ public sealed class TargetMatcherTests
         yield return Case("a chosen layer by its name", Targeted with { LayersToTransform = new([1]), LayersPattern = new(["layers"]) }, Q1, true);
         yield return Case("a layer's name that is not there", Targeted with { LayersToTransform = new([1]), LayersPattern = new(["h"]) }, Q1, false);
         yield return Case("the first layer's name that is there", Targeted with { LayersToTransform = new([3]), LayersPattern = new(["x", "h"]) }, Conv, true);
-        yield return Case("layers of a module without number", s_config with { TargetModules = ModulePattern.Of("lm_head"), LayersToTransform = new([1]) }, "model.lm_head", false);
+        yield return Case("layers of a module without number",
+            s_config with { TargetModules = ModulePattern.Of("lm_head"), LayersToTransform = new([1]) }, "model.lm_head", false);
         yield return Case("a whole path needs no layer", s_config with { TargetModules = ModulePattern.Of(Q0), LayersToTransform = new([1]) }, Q0, true);
-        yield return Case("an expression needs no layer", s_config with { TargetModules = ModulePattern.Matching(".*q_proj"), LayersToTransform = new([1]) }, Q0, true);
+        yield return Case("an expression needs no layer",
+            s_config with { TargetModules = ModulePattern.Matching(".*q_proj"), LayersToTransform = new([1]) }, Q0, true);
     }
 
     [TestCaseSource(nameof(Cases))]

@@ -17,14 +17,15 @@ internal sealed class ToyModel : IDisposable
     private readonly Arena _step;
     private readonly float[] _x = new float[Rows * In];
 
-    public ToyModel(DType type = DType.F32)
+    public ToyModel(DType type = DType.F32, IReadOnlyList<AdapterRow>? methods = null)
     {
         _weights = new Arena(_device, "weights");
         _step = new Arena(_device, "step");
-        Up = new Linear("block.up", new DenseWeight(Matrix("block.up.weight", new Shape(Hidden, In), type)), Matrix("block.up.bias", new Shape(Hidden), DType.F32));
+        Up = new Linear("block.up", new DenseWeight(Matrix("block.up.weight", new Shape(Hidden, In), type)),
+            Matrix("block.up.bias", new Shape(Hidden), DType.F32));
         Down = new Linear("block.down", new DenseWeight(Matrix("block.down.weight", new Shape(Hidden, Out), type), transposed: true));
         Parameters = [Up.Weight.Parameter!, Up.Bias!, Down.Weight.Parameter!];
-        Host = new AdapterHost([Up, Down], [], Parameters);
+        Host = new AdapterHost([Up, Down], [], Parameters) { Methods = methods ?? AdapterTable.Rows };
         new Rng(9).Stream("x").FillNormal(0, _x);
     }
 
@@ -34,7 +35,7 @@ internal sealed class ToyModel : IDisposable
 
     public Parameter[] Parameters { get; }
 
-    public AdapterHost Host { get; init; }
+    public AdapterHost Host { get; }
 
     public float[] Forward(params string[] active) => Forward(ForwardPhase.Evaluate, default, active);
 
