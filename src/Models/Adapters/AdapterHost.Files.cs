@@ -161,7 +161,14 @@ public sealed partial class AdapterHost
         string nativeFile = Path.Combine(folder, PeftConfig.NativeFileName);
         using JsonDocument json = JsonFile.Read(file);
         using JsonDocument? native = File.Exists(nativeFile) ? JsonFile.Read(nativeFile) : null;
-        return PeftConfig.Parse(json.RootElement, file, warnings, native?.RootElement, options.BaseHoldsResidual, Methods);
+        try
+        {
+            return PeftConfig.Parse(json.RootElement, file, warnings, native?.RootElement, options.BaseHoldsResidual, Methods);
+        }
+        catch (ConfigurationException e)
+        {
+            throw new CheckpointException($"{file}: {e.Message}", e);
+        }
     }
 
     private static SafeTensorsFile OpenWeights(string folder)

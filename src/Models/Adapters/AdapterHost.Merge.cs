@@ -62,6 +62,7 @@ public sealed partial class AdapterHost
         }
 
         _merged = state;
+        BaseChanged();
     }
 
     /// <summary>Restores the bits of the base as they were before <see cref="Merge"/>, and the adapters as adapters; nothing happens where none are
@@ -80,6 +81,8 @@ public sealed partial class AdapterHost
             adapter.OnLinears.ForEach(p => p.Layer.Adapters.Attach(adapter.Name, p.Adapter));
             adapter.OnEmbeddings.ForEach(p => p.Table.Adapters.Attach(adapter.Name, p.Adapter));
         }
+
+        BaseChanged();
     }
 
     private void MergeLinear(MergedState state, Linear linear, IAdapter[] adapters)

@@ -85,6 +85,7 @@ public sealed partial class AdapterHost
 
         _ = _adapters.Remove(attached);
         Undo(attached);
+        BaseChanged();
     }
 
     /// <summary>Makes an adapter's tensors trainable or frozen; those that its method keeps frozen stay so.</summary>
@@ -125,6 +126,9 @@ public sealed partial class AdapterHost
 
     private Device Device => _parameters.Count > 0 ? _parameters[0].Value.Device : throw new ConfigurationException("the model has no parameters, "
         + "so no device to put adapters on.");
+
+    // What adapters have derived from the base (DoRA's norms) is of another base now.
+    private void BaseChanged() => _adapters.ForEach(Ready);
 
     private static void Ready(AttachedAdapter attached)
     {
@@ -185,6 +189,11 @@ public sealed partial class AdapterHost
 
         attached.OnLinears.ForEach(p => p.Layer.Adapters.Attach(name, p.Adapter));
         attached.OnEmbeddings.ForEach(p => p.Table.Adapters.Attach(name, p.Adapter));
+        if (attached.Replaced.Count > 0)
+        {
+            BaseChanged();
+        }
+
         _adapters.Add(attached);
         return attached;
 

@@ -131,11 +131,12 @@ public sealed class AdapterGroup
     public Tensor Derived(string key, Func<Tape, Tensor> make)
     {
         ArgumentNullException.ThrowIfNull(make);
-        if (!_derived.TryGetValue(key, out Tensor? tensor))
+        // Made within a scope of this arena, while an adapter was being created, it ended with that scope.
+        if (!_derived.TryGetValue(key, out Tensor? tensor) || !tensor.IsAlive)
         {
             using Scope scope = Arena.Enter(key);
             tensor = scope.Keep(make(Tape.None(Arena)));
-            _derived.Add(key, tensor);
+            _derived[key] = tensor;
         }
 
         return tensor;
@@ -144,7 +145,7 @@ public sealed class AdapterGroup
     /// <summary>Forgets what was derived: the parameters have other values now.</summary>
     internal void Refresh()
     {
-        foreach (Tensor tensor in _derived.Values)
+        foreach (Tensor tensor in _derived.Values.Where(t => t.IsAlive))
         {
             Arena.Free(tensor);
         }

@@ -38,9 +38,7 @@ public sealed class Dora : IAdapter
         _pair = pair;
         _target = site.Linear;
         _magnitude = site.Parameter("lora_magnitude_vector", new Shape(site.Linear.Out), AdapterRole.Magnitude);
-        using Scope scope = site.Group.Arena.Enter("dora");
-        Tape t = Tape.None(site.Group.Arena);
-        _norm = new DoraNorm(t, site.Linear.Weight.Dense(t), site.Group.Arena.Zeros(new Shape(site.Linear.Out), DType.F32, MemoryCategory.Weights), scope);
+        _norm = new DoraNorm(site, t => Tape.Detach(_target.Weight.Dense(t)));
         Parameters = [pair.A, pair.B, _magnitude];
     }
 
@@ -97,7 +95,7 @@ public sealed class Dora : IAdapter
         Tensor a = Tape.Detach(_pair.A.Value);
         Tensor b = Tape.Detach(_pair.B.Value);
         Tensor p = t.Transpose(Tape.Detach(_target.Weight.Forward(t, a, null, null))); // (out, R)
-        return _norm.Of(t, a, b, p, _pair.Scale, () => _target.Weight.Dense(t));
+        return _norm.Of(t, a, b, p, _pair.Scale);
     }
 }
 
@@ -119,9 +117,7 @@ public sealed class DoraEmbedding : IEmbeddingAdapter
         _a = site.Parameter("lora_embedding_A", new Shape(site.Rank, table[0]), AdapterRole.Down);
         _b = site.Parameter("lora_embedding_B", new Shape(table[1], site.Rank), AdapterRole.Up);
         _magnitude = site.Parameter("lora_magnitude_vector", new Shape(table[1]), AdapterRole.Magnitude);
-        using Scope scope = site.Group.Arena.Enter("dora");
-        Tape t = Tape.None(site.Group.Arena);
-        _norm = new DoraNorm(t, t.Transpose(Table(t)), site.Group.Arena.Zeros(new Shape(table[1]), DType.F32, MemoryCategory.Weights), scope);
+        _norm = new DoraNorm(site, t => t.Transpose(Table(t)));
         Parameters = [_a, _b, _magnitude];
     }
 
@@ -166,12 +162,12 @@ public sealed class DoraEmbedding : IEmbeddingAdapter
     {
         Tensor a = Tape.Detach(_a.Value);
         Tensor p = t.Transpose(t.MatMul(a, Tape.Detach(_target.Weight.Value))); // (C, R)
-        return _norm.Of(t, a, Tape.Detach(_b.Value), p, _scale, () => t.Transpose(Table(t)));
+        return _norm.Of(t, a, Tape.Detach(_b.Value), p, _scale);
     }
 }
 
-/// <summary>Row norms of W0 + s·B·A without that matrix; the row norms of W0 are kept.</summary>
-internal sealed class DoraNorm
+/// <summary>Row norms of W0 + s·B·A without that matrix; the squared row norms of W0 are kept for as long as the base stays.</summary>
+internal sealed class DoraNorm(AdapterSite site, Func<Tape, Tensor> weight)
 {
     // Below this share of ||W0||² the three terms cancel: the norm is taken from the matrix itself.
     private const float Cancelled = 1e-6f;
@@ -179,29 +175,22 @@ internal sealed class DoraNorm
     // Keeps a row of zeros from dividing by zero: its magnitude is zero as well.
     private const double Smallest = 1e-30;
 
-    private readonly Tensor _baseSquares;
-
-    public DoraNorm(Tape t, Tensor weight, Tensor baseSquares, Scope scope)
-    {
-        baseSquares.CopyFrom(t.Sum(t.Square(weight), -1));
-        _baseSquares = scope.Keep(baseSquares);
-    }
-
     /// <summary>(rows): a (R, in), b (rows, R), p = W0·aᵀ (rows, R), none with a gradient.</summary>
-    public Tensor Of(Tape t, Tensor a, Tensor b, Tensor p, double scale, Func<Tensor> weight)
+    public Tensor Of(Tape t, Tensor a, Tensor b, Tensor p, double scale)
     {
+        Tensor before = site.Group.Derived($"{site.Module}: squares", tape => tape.Sum(tape.Square(weight(tape)), -1));
         Tensor m = t.MatMul(a, a, transposeB: true); // (R, R)
         Tensor inner = t.Add(t.Scale(p, 2 * scale), t.Scale(t.MatMul(b, m), scale * scale));
-        Tensor squares = t.Add(_baseSquares, t.Sum(t.Mul(b, inner), -1));
-        if (IsCancelled(squares))
+        Tensor squares = t.Add(before, t.Sum(t.Mul(b, inner), -1));
+        if (IsCancelled(squares, before))
         {
-            squares = t.Sum(t.Square(t.Add(Tape.Detach(weight()), t.Scale(t.MatMul(b, a), scale))), -1);
+            squares = t.Sum(t.Square(t.Add(weight(t), t.Scale(t.MatMul(b, a), scale))), -1);
         }
 
         return t.Sqrt(t.AddScalar(squares, Smallest));
     }
 
-    private bool IsCancelled(Tensor squares)
+    private static bool IsCancelled(Tensor squares, Tensor before)
     {
         if (squares.Device.Kind != DeviceKind.Cpu)
         {
@@ -209,10 +198,10 @@ internal sealed class DoraNorm
         }
 
         ReadOnlySpan<float> now = squares.AsReadOnlySpan<float>();
-        ReadOnlySpan<float> before = _baseSquares.AsReadOnlySpan<float>();
+        ReadOnlySpan<float> base0 = before.AsReadOnlySpan<float>();
         for (int i = 0; i < now.Length; i++)
         {
-            if (!(now[i] >= Cancelled * before[i]))
+            if (!(now[i] >= Cancelled * base0[i]))
             {
                 return true;
             }

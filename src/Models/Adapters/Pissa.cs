@@ -57,6 +57,11 @@ public sealed class Pissa : IAdapter
         }
 
         LowRankPair pair = LowRankPair.Create(site, config, LowRankPair.Scaling(site, config.RankStabilized), LoraInitialization.Default);
+        if (site.Group.Arena.Device.Kind == DeviceKind.Meta)
+        {
+            return new Pissa(pair, [], []);
+        }
+
         float[] weight = site.BaseWeight();
         (float[] a0, float[] b0) = Principal(weight, rows, columns, site, config, pair.Scale);
         pair.A.Value.CopyFrom<float>(a0);

@@ -245,7 +245,7 @@ public sealed partial class RunSession : IDisposable
 
     private List<ParameterGroup> Groups(AttachedAdapter adapter)
     {
-        HashSet<string> upper = Names(p => p.Role == Models.Adapters.ParameterRole.Up);
+        HashSet<string> upper = Names(p => p.Role == AdapterRole.Up);
         HashSet<string> still = Names(p => !p.Decays);
         double ratio = OptimizerTable.RatioOf(Run.Optimizer);
         List<ParameterGroup> groups = [];

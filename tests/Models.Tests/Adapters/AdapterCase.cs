@@ -94,11 +94,16 @@ internal sealed class AdapterCase : IDisposable
     }
 
     /// <summary>Loss of the batch, the mean over labels, and the gradients of everything trainable.</summary>
-    public double LossAndGradients(string active)
+    public double LossAndGradients(string active, bool checkpointing = false)
     {
+        foreach (AdapterParameter parameter in Host.Adapters.SelectMany(a => a.Parameters))
+        {
+            parameter.Parameter.ClearGradient();
+        }
+
         using Scope scope = Step.Enter("step");
         using Tape tape = new(Step);
-        Tensor logits = Logits(tape, new ActiveAdapters(active));
+        Tensor logits = Logits(tape, new ActiveAdapters(active), checkpointing);
         int[] labels = Shifted(out int count);
         Tensor rows = tape.CrossEntropy(tape.View(logits, new Shape(labels.Length, logits.Shape.Last)),
             Step.Create<int>(new Shape(labels.Length), labels, MemoryCategory.Activations));
@@ -121,11 +126,11 @@ internal sealed class AdapterCase : IDisposable
         _device.Dispose();
     }
 
-    private Tensor Logits(Tape tape, ActiveAdapters active)
+    private Tensor Logits(Tape tape, ActiveAdapters active, bool checkpointing = false)
     {
         Shape shape = BatchShape;
         int[] ids = [.. _batch.ReadArray<long>("input_ids").Select(v => (int)v)];
-        ForwardContext c = new(tape, new TokenLayout(shape[0], shape[1])) { Adapters = active };
+        ForwardContext c = new(tape, new TokenLayout(shape[0], shape[1])) { Adapters = active, ActivationCheckpointing = checkpointing };
         return Model.Logits(c, Step.Create<int>(shape, ids, MemoryCategory.Activations));
     }
 

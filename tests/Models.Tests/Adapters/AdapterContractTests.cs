@@ -182,6 +182,16 @@ public sealed class AdapterContractTests
         Assert.That(exactStart || count > 0);
     }
 
+    [TestCaseSource(nameof(Methods))]
+    public void A_plan_on_the_meta_device_attaches_it_too(AdapterConfig config, bool exactStart, int count)
+    {
+        using ToyModel toy = new(device: new MetaDevice());
+        AttachedAdapter adapter = toy.Host.Attach("a", config, new Rng(1));
+        Assert.That(adapter.TrainableCount, Is.EqualTo(count));
+        toy.Run("a");
+        Assert.That(exactStart || count > 0);
+    }
+
     private static double Difference(ToyModel toy, AdapterParameter parameter, int i)
     {
         const float Step = 1e-2f;

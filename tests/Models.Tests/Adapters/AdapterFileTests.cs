@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Graft.Models.Adapters;
 using Graft.Models.Checkpoints;
 using Graft.Runtime;
@@ -83,6 +84,53 @@ public sealed class AdapterFileTests
         recorded.Host.Detach(names[0]);
         Close(recorded, $"active.{names[1]}", recorded.Logits(names[1]));
         Assert.That(() => recorded.Host.Active(names[0]), Throws.TypeOf<ConfigurationException>().With.Message.Contains(names[1]));
+    }
+
+    [Test]
+    public void Values_of_the_wrong_kind_are_typed_errors_and_attach_nothing()
+    {
+        string[] texts =
+        [
+            "null", "true", "-1", "0", "2.5", "1e308", "99999999999999999999", "\"x\"", "\"(\"", "[]", "{}", "[1]", "[\"q_proj\"]", "[null]",
+            "{\"q_proj\": \"b\"}", "{\"(\": 3}",
+        ];
+        string[] cases = [.. FixtureFolder.Cases("adapters").Where(c => AdapterTable.Rows.Any(r => r.PeftType == TypeOf(c))).GroupBy(TypeOf).Select(g => g.First())];
+        using TemporaryFolder folder = new();
+        _ = Directory.CreateDirectory(folder.Path);
+        int refused = 0;
+        foreach (string name in cases)
+        {
+            using AdapterCase recorded = new(name);
+            File.Copy(Path.Combine(recorded.Folder, "adapter_model.safetensors"), Path.Combine(folder.Path, "adapter_model.safetensors"), true);
+            JsonObject config = JsonNode.Parse(File.ReadAllText(Path.Combine(recorded.Folder, PeftConfig.FileName)))!.AsObject();
+            foreach (string key in config.Select(p => p.Key).ToArray())
+            {
+                foreach (string text in texts)
+                {
+                    JsonNode changed = config.DeepClone();
+                    changed[key] = JsonNode.Parse(text);
+                    File.WriteAllText(Path.Combine(folder.Path, PeftConfig.FileName), changed.ToJsonString());
+                    try
+                    {
+                        _ = recorded.Host.Load(folder.Path, "fuzzed");
+                        recorded.Host.Detach("fuzzed");
+                    }
+                    catch (CheckpointException)
+                    {
+                        refused++;
+                        Assert.That(recorded.Host.Adapters, Is.Empty);
+                    }
+                }
+            }
+        }
+
+        Assert.That(refused, Is.GreaterThan(cases.Length));
+    }
+
+    private static string? TypeOf(string name)
+    {
+        string file = FixtureFolder.PathOf("adapters", name, PeftConfig.FileName);
+        return File.Exists(file) ? AdapterCase.Parse(file).GetProperty("peft_type").GetString() : null;
     }
 
     private static void Close(AdapterCase recorded, string what, float[] actual)

@@ -66,7 +66,12 @@ public sealed class AdapterFixtureTests(string name)
         double loss = Case.LossAndGradients(Active);
         AssertLoss("loss", loss, "loss");
         AssertAll(adapter, "grad.", "grad", p => p.HasGradient ? p.Gradient!.ToArray<float>() : null);
+        float[][] kept = Gradients();
+        Assert.That(Case.LossAndGradients(Active, checkpointing: true), Is.EqualTo(loss), "layers run again in backward");
+        Assert.That(Gradients(), Is.EqualTo(kept));
         Assert.That(Case.Model.Parameters.Where(p => p.HasGradient && !adapter.Parameters.Any(a => a.Parameter == p)), Is.Empty, "gradients of the base");
+
+        float[][] Gradients() => [.. adapter.Parameters.Where(p => p.Parameter.HasGradient).Select(p => p.Parameter.Gradient!.ToArray<float>())];
     }
 
     [Test]

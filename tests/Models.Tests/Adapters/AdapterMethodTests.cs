@@ -122,6 +122,33 @@ public sealed class AdapterMethodTests
     }
 
     [Test]
+    public void Dora_sees_a_base_that_others_have_changed()
+    {
+        using ToyModel toy = new();
+        ToyModel.Disturb(toy.Host.Attach("lora", new LoraConfig { TargetModules = s_both, Rank = 2 }, new Rng(2)));
+        AttachedAdapter dora = toy.Host.Attach("dora", new DoraConfig { TargetModules = s_both, Rank = 2 }, new Rng(1));
+        ToyModel.Disturb(dora);
+        float[] before = toy.Forward("dora");
+        toy.Host.Merge(["lora"]);
+        float[] attached = toy.Forward("dora");
+        using TemporaryFolder folder = new();
+        toy.Host.Unmerge();
+        Assert.That(toy.Forward("dora"), Is.EqualTo(before));
+
+        // The same by a host that never saw the base before the merge.
+        toy.Host.Save("dora", folder.Path);
+        toy.Host.Detach("dora");
+        toy.Host.Merge(["lora"]);
+        float[] up = toy.Up.Weight.Parameter!.Value.ToArray<float>();
+        float[] down = toy.Down.Weight.Parameter!.Value.ToArray<float>();
+        using ToyModel fresh = new();
+        fresh.Up.Weight.Parameter!.Value.CopyFrom<float>(up);
+        fresh.Down.Weight.Parameter!.Value.CopyFrom<float>(down);
+        _ = fresh.Host.Load(folder.Path, "dora");
+        Assert.That(attached, Is.EqualTo(fresh.Forward("dora")));
+    }
+
+    [Test]
     public void Dora_on_a_row_of_zeros_gives_numbers()
     {
         using ToyModel toy = new();

@@ -12,13 +12,14 @@ internal sealed class ToyModel : IDisposable
     public const int Out = 16;
     public const int Rows = 7;
 
-    private readonly CpuDevice _device = new(2);
+    private readonly Device _device;
     private readonly Arena _weights;
     private readonly Arena _step;
     private readonly float[] _x = new float[Rows * In];
 
-    public ToyModel(DType type = DType.F32, IReadOnlyList<AdapterRow>? methods = null)
+    public ToyModel(DType type = DType.F32, IReadOnlyList<AdapterRow>? methods = null, Device? device = null)
     {
+        _device = device ?? new CpuDevice(2);
         _weights = new Arena(_device, "weights");
         _step = new Arena(_device, "step");
         Up = new Linear("block.up", new DenseWeight(Matrix("block.up.weight", new Shape(Hidden, In), type)),
@@ -43,6 +44,14 @@ internal sealed class ToyModel : IDisposable
     {
         using Scope scope = _step.Enter("forward");
         return Forward(Tape.None(_step), Input(), phase, random, active).ToArray<float>();
+    }
+
+    /// <summary>Forward and backward, without a look at the numbers.</summary>
+    public void Run(params string[] active)
+    {
+        using Scope scope = _step.Enter("run");
+        using Tape tape = new(_step);
+        tape.Backward(Forward(tape, Input(), ForwardPhase.Train, new Rng(1), active), OutputWeights());
     }
 
     /// <summary>Gradients of Σ y⊙w, w fixed: of every trainable parameter in its own place, and the one of x returned.</summary>
