@@ -86,8 +86,17 @@ internal readonly unsafe struct SelectedLogProbKernel
             {
                 Gemm.Run(team, new GemmCall
                 {
-                    M = Vocabulary, N = Width, K = rows, A = LogitsAt, LeadingA = Vocabulary, TransposeA = true, B = GatheredAt, LeadingB = Width,
-                    C = dWeight, LeadingC = Width, Beta = 1,
+                    M = Vocabulary,
+                    N = Width,
+                    K = rows,
+                    A = LogitsAt,
+                    LeadingA = Vocabulary,
+                    TransposeA = true,
+                    B = GatheredAt,
+                    LeadingB = Width,
+                    C = dWeight,
+                    LeadingC = Width,
+                    Beta = 1,
                 });
             }
 
@@ -152,8 +161,17 @@ internal readonly unsafe struct SelectedLogProbKernel
 
         Gemm.Run(team, new GemmCall
         {
-            M = count, N = Vocabulary, K = Width, A = GatheredAt, LeadingA = Width, B = Weight, LeadingB = Width, TransposeB = true, BFloat16B = BFloat16Weight,
-            C = LogitsAt, LeadingC = Vocabulary,
+            M = count,
+            N = Vocabulary,
+            K = Width,
+            A = GatheredAt,
+            LeadingA = Width,
+            B = Weight,
+            LeadingB = Width,
+            TransposeB = true,
+            BFloat16B = BFloat16Weight,
+            C = LogitsAt,
+            LeadingC = Vocabulary,
         });
     }
 
@@ -162,8 +180,16 @@ internal readonly unsafe struct SelectedLogProbKernel
     {
         Gemm.Run(team, new GemmCall
         {
-            M = count, N = Width, K = Vocabulary, A = LogitsAt, LeadingA = Vocabulary, B = Weight, LeadingB = Width, BFloat16B = BFloat16Weight,
-            C = GradientAt, LeadingC = Width,
+            M = count,
+            N = Width,
+            K = Vocabulary,
+            A = LogitsAt,
+            LeadingA = Vocabulary,
+            B = Weight,
+            LeadingB = Width,
+            BFloat16B = BFloat16Weight,
+            C = GradientAt,
+            LeadingC = Width,
         });
         for (int i = 0; i < count; i++)
         {

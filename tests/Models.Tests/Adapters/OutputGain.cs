@@ -27,7 +27,8 @@ public sealed class OutputGain : IAdapter
         "output-gain", "OUTPUT_GAIN", "output_gain",
         read: keys => new OutputGainConfig { Start = (float)keys.Number("start", 1) },
         write: (config, json) => json["start"] = config.Start,
-        create: Create) with { HasDropout = false };
+        create: Create) with
+    { HasDropout = false };
 
     /// <inheritdoc/>
     public IReadOnlyList<AdapterParameter> Parameters { get; }

@@ -306,9 +306,22 @@ internal sealed unsafe class AttentionTests
 
         private AttentionCall Call(int* ranges) => new()
         {
-            Batch = _s.Batch, Queries = _s.Queries, Keys = _s.Keys, QueryHeads = _s.QueryHeads, KeyHeads = _s.KeyHeads, Size = _s.Size, Scale = Scale,
-            Causal = _s.Causal, Window = _s.Window, SoftCap = _s.SoftCap, Ranges = ranges, Query = ByQuery(_q), Key = ByKey(_k), Value = ByKey(_v),
-            Output = ByQuery(Output), LogSumExp = LogSumExp.Floats,
+            Batch = _s.Batch,
+            Queries = _s.Queries,
+            Keys = _s.Keys,
+            QueryHeads = _s.QueryHeads,
+            KeyHeads = _s.KeyHeads,
+            Size = _s.Size,
+            Scale = Scale,
+            Causal = _s.Causal,
+            Window = _s.Window,
+            SoftCap = _s.SoftCap,
+            Ranges = ranges,
+            Query = ByQuery(_q),
+            Key = ByKey(_k),
+            Value = ByKey(_v),
+            Output = ByQuery(Output),
+            LogSumExp = LogSumExp.Floats,
         };
 
         private Heads ByQuery(NativeBlock block) => Heads.Contiguous(block.Floats, _s.Queries, _s.QueryHeads, _s.Size);

@@ -72,8 +72,19 @@ internal sealed unsafe class GemmTests
         using NativeBlock na = NativeBlock.Of(a), nb = NativeBlock.Of(b), nc = new(Batch * m * n * 4);
         Gemm.Run(team, new GemmCall
         {
-            M = m, N = n, K = K, A = na.Floats, LeadingA = K, B = nb.Floats, LeadingB = n, C = nc.Floats, LeadingC = n,
-            Batch = Batch, StrideA = m * K, StrideB = K * n, StrideC = m * n,
+            M = m,
+            N = n,
+            K = K,
+            A = na.Floats,
+            LeadingA = K,
+            B = nb.Floats,
+            LeadingB = n,
+            C = nc.Floats,
+            LeadingC = n,
+            Batch = Batch,
+            StrideA = m * K,
+            StrideB = K * n,
+            StrideC = m * n,
         });
         float[] all = nc.ToArray();
         for (int i = 0; i < Batch; i++)
@@ -169,8 +180,21 @@ internal sealed unsafe class GemmTests
             using NativeBlock c = NativeBlock.Of(old);
             Gemm.Run(team, new GemmCall
             {
-                M = _m, N = _n, K = _k, A = a.Floats, LeadingA = _lda, TransposeA = _transposeA, B = b.Start, LeadingB = _ldb, TransposeB = _transposeB,
-                BFloat16B = _bfloat16, C = c.Floats, LeadingC = _ldc, Alpha = alpha, Beta = beta, Bias = bias ? add.Floats : null,
+                M = _m,
+                N = _n,
+                K = _k,
+                A = a.Floats,
+                LeadingA = _lda,
+                TransposeA = _transposeA,
+                B = b.Start,
+                LeadingB = _ldb,
+                TransposeB = _transposeB,
+                BFloat16B = _bfloat16,
+                C = c.Floats,
+                LeadingC = _ldc,
+                Alpha = alpha,
+                Beta = beta,
+                Bias = bias ? add.Floats : null,
             });
             return c.ToArray();
         }

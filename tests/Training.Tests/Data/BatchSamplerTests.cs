@@ -14,8 +14,15 @@ public sealed class BatchSamplerTests
         from window in Gen.Int[1, 30]
         from multiple in Gen.Int[0, 4]
         from seed in Gen.ULong
-        select (Make(lengths, seed), new BatchOptions { Rows = rows, Length = Math.Max(2, lengths.Max() + spare), Packing = mode, Window = window,
-            PadToken = -7, PadToMultipleOf = multiple }, seed);
+        select (Make(lengths, seed), new BatchOptions
+        {
+            Rows = rows,
+            Length = Math.Max(2, lengths.Max() + spare),
+            Packing = mode,
+            Window = window,
+            PadToken = -7,
+            PadToMultipleOf = multiple
+        }, seed);
 
     [Test]
     public void An_epoch_holds_every_token_of_every_sample_once_and_nothing_else()

@@ -115,7 +115,12 @@ public class LanguageModelTests
     {
         TinyOptions shape = new()
         {
-            Rule = new AdamW(WeightDecay: 0), LearningRate = 0.01, Steps = 120, Samples = 4, Shuffle = false, Evaluates = true,
+            Rule = new AdamW(WeightDecay: 0),
+            LearningRate = 0.01,
+            Steps = 120,
+            Samples = 4,
+            Shuffle = false,
+            Evaluates = true,
             Trainer = new TrainerOptions { EvaluateAtStart = true },
         };
         using LanguageRun run = new(shape);

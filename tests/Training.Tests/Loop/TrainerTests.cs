@@ -81,7 +81,13 @@ public class TrainerTests
     {
         TinyOptions shape = new()
         {
-            Dropout = 0.2, Accumulation = 2, Phases = phases, DType = dtype, TrainBase = dtype == DType.BF16, Evaluates = true, Steps = 7,
+            Dropout = 0.2,
+            Accumulation = 2,
+            Phases = phases,
+            DType = dtype,
+            TrainBase = dtype == DType.BF16,
+            Evaluates = true,
+            Steps = 7,
         };
         TrainerOptions options = new() { SaveEvery = 2, EvaluateEvery = 3, LogEvery = 2, KeepCheckpoints = 1, Resume = true };
         using TinyRun whole = new(shape with { Trainer = options });

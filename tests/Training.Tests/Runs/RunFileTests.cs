@@ -75,8 +75,13 @@ public sealed class RunFileTests
             generation: {prompts: 2, temperature: 0.7}
             output: {path: here, merged: true}
             """);
-        Assert.That(run.Data.Dataset.Framing, Is.EqualTo(new FramingOptions { PromptFormat = "<|im_start|>{prompt}\n{completion}", AddBos = true,
-            MaxLength = 100, LongSamples = LongSamplePolicy.Drop }));
+        Assert.That(run.Data.Dataset.Framing, Is.EqualTo(new FramingOptions
+        {
+            PromptFormat = "<|im_start|>{prompt}\n{completion}",
+            AddBos = true,
+            MaxLength = 100,
+            LongSamples = LongSamplePolicy.Drop
+        }));
         Assert.That((run.Data.Packing, run.Data.EvalSamples), Is.EqualTo((PackingMode.Greedy, (long?)7)));
         AdapterSection adapter = run.Adapter!;
         Assert.That((adapter.Method, adapter.Rank, adapter.Alpha, adapter.Dropout), Is.EqualTo(("dora", 4, 1.5, 0.25)));
