@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.RegularExpressions;
 using Graft.Models.Checkpoints;
 using Graft.Models.Layers;
 using Graft.Runtime;
@@ -134,10 +133,8 @@ public sealed partial class AdapterHost
         {
             Rank = rank,
             Alpha = alpha,
-            RankPattern = new PatternTable(plain.Where(p => p.Factors.Rank != rank)
-                .Select(p => KeyValuePair.Create($"^{Regex.Escape(p.Module)}", (double)p.Factors.Rank))),
-            AlphaPattern = new PatternTable(plain.Where(p => p.Factors.Scale * p.Factors.Rank != alpha)
-                .Select(p => KeyValuePair.Create($"^{Regex.Escape(p.Module)}", p.Factors.Scale * p.Factors.Rank))),
+            RankPattern = Exceptions(plain.Where(p => p.Factors.Rank != rank).Select(p => (p.Module, (double)p.Factors.Rank))),
+            AlphaPattern = Exceptions(plain.Where(p => p.Factors.Scale * p.Factors.Rank != alpha).Select(p => (p.Module, p.Factors.Scale * p.Factors.Rank))),
             Dropout = 0,
         };
         WriteFolder(folder, PeftConfig.Write(config, attached.Modules, InputFirst(attached)), null, tensors);

@@ -78,6 +78,7 @@ public sealed class AdapterFileTests
             .Select(r => r.GetString() == "__base__" ? ActiveAdapters.None : recorded.Host.Active(r.GetString()!))];
         Close(recorded, "mixed", recorded.Logits(ActiveAdapters.PerRow(rows)));
 
+        CompareCombinations(recorded, names);
         recorded.Host.Merge(names);
         Closeness.AssertClose("both merged", recorded.Logits(), recorded.Recording.ReadFloats("active.both"), recorded.Tolerance("logits"));
         recorded.Host.Unmerge();
@@ -94,7 +95,8 @@ public sealed class AdapterFileTests
             "null", "true", "-1", "0", "2.5", "1e308", "99999999999999999999", "\"x\"", "\"(\"", "[]", "{}", "[1]", "[\"q_proj\"]", "[null]",
             "{\"q_proj\": \"b\"}", "{\"(\": 3}",
         ];
-        string[] cases = [.. FixtureFolder.Cases("adapters").Where(c => AdapterTable.Rows.Any(r => r.PeftType == TypeOf(c))).GroupBy(TypeOf).Select(g => g.First())];
+        string[] cases = [.. FixtureFolder.Cases("adapters").Where(c => AdapterTable.Rows.Any(r => r.PeftType == TypeOf(c))).GroupBy(TypeOf)
+            .Select(g => g.First())];
         using TemporaryFolder folder = new();
         _ = Directory.CreateDirectory(folder.Path);
         int refused = 0;
@@ -125,6 +127,59 @@ public sealed class AdapterFileTests
         }
 
         Assert.That(refused, Is.GreaterThan(cases.Length));
+    }
+
+    // PEFT's forms that drop, trim or vote (ties, dare, magnitude_prune) are not built.
+    private static void CompareCombinations(AdapterCase recorded, string[] names)
+    {
+        double[] weights = [.. recorded.Json.GetProperty("weights").EnumerateArray().Select(w => w.GetDouble())];
+        (string, double)[] parts = [.. names.Zip(weights)];
+        foreach (JsonProperty option in recorded.Json.GetProperty("options").EnumerateObject())
+        {
+            AdapterCombination? how = option.Name switch
+            {
+                "cat" => AdapterCombination.Concatenate,
+                "linear" => AdapterCombination.Linear,
+                "svd" => AdapterCombination.SingularValues,
+                _ => null,
+            };
+            if (how is null)
+            {
+                continue;
+            }
+
+            int rank = option.Value.TryGetProperty("svd_rank", out JsonElement r) ? r.GetInt32() : 0;
+            AttachedAdapter combined = recorded.Host.Combine("combined", parts, how.Value, rank);
+            Close(recorded, $"weighted.{option.Name}", recorded.Logits("combined"));
+            string prefix = $"weighted.{option.Name}.delta.";
+            foreach (string tensor in recorded.Recording.Tensors.Keys.Where(k => k.StartsWith(prefix, StringComparison.Ordinal)))
+            {
+                string module = tensor[prefix.Length..];
+                LoraFactors factors = recorded.Model.Linears.Single(l => l.Name == module).Adapters.Find("combined")!.ToLora()!;
+                Closeness.AssertClose(tensor, Product(factors), recorded.Recording.ReadFloats(tensor), recorded.Tolerance("delta"));
+            }
+
+            recorded.Host.Detach("combined");
+            Assert.That(combined.Config.Rank, Is.GreaterThan(0));
+        }
+    }
+
+    private static float[] Product(LoraFactors factors)
+    {
+        int inputs = factors.A.Length / factors.Rank;
+        float[] product = new float[factors.B.Length / factors.Rank * inputs];
+        for (int i = 0; i < product.Length; i++)
+        {
+            double sum = 0;
+            for (int k = 0; k < factors.Rank; k++)
+            {
+                sum += (double)factors.B[(i / inputs * factors.Rank) + k] * factors.A[(k * inputs) + (i % inputs)];
+            }
+
+            product[i] = (float)(factors.Scale * sum);
+        }
+
+        return product;
     }
 
     private static string? TypeOf(string name)
