@@ -153,7 +153,12 @@ public sealed class GradientStep : IStepProgram
             Tensor? total = null;
             foreach (LossTerm term in terms)
             {
-                double count = term.Unit switch { LossUnit.Tokens => targets, LossUnit.Samples => Math.Max(1, samples), _ => _batches.Count(b => b.TargetCount > 0) };
+                double count = term.Unit switch
+                {
+                    LossUnit.Tokens => targets,
+                    LossUnit.Samples => Math.Max(1, samples),
+                    _ => _batches.Count(b => b.TargetCount > 0),
+                };
                 double value = term.Sum.ReadScalar() / count;
                 TermValue sum = _terms.GetValueOrDefault(term.Name, new TermValue(term.Name, 0, term.Weight));
                 _terms[term.Name] = sum with { Value = sum.Value + value };

@@ -11,8 +11,8 @@ namespace Graft.Training;
 /// <param name="adapters">The adapters that act; null for none.</param>
 public sealed class LanguageModelObjective(ILanguageModel model, ActiveAdapters? adapters = null) : IMeasuredObjective
 {
-    // 32 MiB of logits at a time in evaluations.
-    private const int LogitsOfChunk = 8 << 20;
+    // 16 MiB of logits at a time in evaluations: less than the head's workspace in training, so that a plan of the step holds for them too.
+    private const int LogitsOfChunk = 4 << 20;
 
     /// <summary>Weight of the auxiliary losses that layers add (balance of experts, orthogonality).</summary>
     public double AuxiliaryWeight { get; init; } = 1;

@@ -27,11 +27,7 @@ public static class AdapterTraining
             ],
         };
         ParameterSet set = new(adapter.Parameters.Select(p => p.Parameter), arena, options);
-        foreach (AdapterParameter parameter in adapter.Parameters)
-        {
-            set.Find(parameter.Parameter)!.UpdateScale = parameter.UpdateScale;
-        }
-
+        SetScales(set, adapter);
         return set;
     }
 
@@ -47,9 +43,22 @@ public static class AdapterTraining
         ArgumentNullException.ThrowIfNull(adapter);
         optimizer.Updated += o =>
         {
-            host.AfterStep(new AdapterStep(o.Step, totalSteps));
+            if (host.AfterStep(new AdapterStep(o.Step, totalSteps)))
+            {
+                o.Parameters.Replace(adapter.Parameters.Select(p => p.Parameter));
+                SetScales(o.Parameters, adapter);
+            }
+
             o.Parameters.Refresh();
         };
         optimizer.Parameters.Loaded += _ => host.Refresh(adapter.Name);
+    }
+
+    private static void SetScales(ParameterSet set, AttachedAdapter adapter)
+    {
+        foreach (AdapterParameter parameter in adapter.Parameters)
+        {
+            set.Find(parameter.Parameter)!.UpdateScale = parameter.UpdateScale;
+        }
     }
 }

@@ -14,9 +14,11 @@ public sealed partial class ParameterSet : IDisposable
 {
     internal const int Alignment = 16;
 
+    private readonly List<ParameterEntry> _all = [];
     private readonly List<ParameterEntry> _active = [];
     private readonly Dictionary<Parameter, ParameterEntry> _byParameter = [];
     private readonly ParameterSetOptions _options;
+    private int _nextId;
     private bool _disposed;
 
     /// <summary>A set in which those parameters are trained that are trainable now.</summary>
@@ -31,33 +33,16 @@ public sealed partial class ParameterSet : IDisposable
         ArgumentNullException.ThrowIfNull(arena);
         _options = options ?? new ParameterSetOptions();
         Arena = arena;
-        List<ParameterEntry> all = [];
-        HashSet<string> names = new(StringComparer.Ordinal);
         foreach (Parameter parameter in parameters)
         {
-            if (_byParameter.ContainsKey(parameter))
-            {
-                continue;
-            }
-
-            ParameterEntry entry = new(all.Count, parameter);
-            entry.Group = _options.Groups.FirstOrDefault(g => g.Selects(entry)) ?? ParameterGroup.Rest;
-            if (!names.Add(parameter.Name))
-            {
-                throw new ConfigurationException($"Two parameters have the name '{parameter.Name}': checkpoints tell parameters by name, so give each its " +
-                    "own.");
-            }
-
-            all.Add(entry);
-            _byParameter.Add(parameter, entry);
+            _ = _byParameter.ContainsKey(parameter) ? null : Add(parameter);
         }
 
-        All = all;
         Activate(static e => e.Parameter.Trainable, StatePolicy.Drop);
     }
 
     /// <summary>Every parameter of the set, by id.</summary>
-    public IReadOnlyList<ParameterEntry> All { get; }
+    public IReadOnlyList<ParameterEntry> All => _all;
 
     /// <summary>Those that are trained now, in the order of the blocks.</summary>
     public IReadOnlyList<ParameterEntry> Active => _active;
@@ -131,6 +116,36 @@ public sealed partial class ParameterSet : IDisposable
         {
             Activate(static e => e.Parameter.Trainable, policy);
         }
+    }
+
+    /// <summary>Takes another list of parameters, for methods that grow or exchange theirs: new ones start with fresh state and new ids, those gone leave with
+    /// their values, the others keep their state.</summary>
+    /// <remarks>A checkpoint of such a run can be read only where the list is the same again.</remarks>
+    /// <exception cref="ConfigurationException">Two parameters of one name.</exception>
+    public void Replace(IEnumerable<Parameter> parameters)
+    {
+        ArgumentNullException.ThrowIfNull(parameters);
+        HashSet<Parameter> wanted = [.. parameters];
+        HashSet<Parameter> trained = [.. wanted.Where(p => Find(p)?.IsActive ?? p.Trainable)];
+        if (_all.Count == wanted.Count && _all.All(e => wanted.Contains(e.Parameter)))
+        {
+            return;
+        }
+
+        Activate(e => trained.Contains(e.Parameter));
+        foreach (ParameterEntry gone in _all.Where(e => !wanted.Contains(e.Parameter)).ToList())
+        {
+            _ = _all.Remove(gone);
+            _ = _byParameter.Remove(gone.Parameter);
+            gone.Parameter.Trainable = gone.WasTrainable;
+        }
+
+        foreach (Parameter parameter in wanted.Where(p => !_byParameter.ContainsKey(p)))
+        {
+            _ = Add(parameter);
+        }
+
+        Activate(e => trained.Contains(e.Parameter));
     }
 
     /// <summary>Forgets all gradients; costs nothing.</summary>
@@ -211,5 +226,19 @@ public sealed partial class ParameterSet : IDisposable
         {
             entry.Parameter.Trainable = entry.WasTrainable;
         }
+    }
+
+    private ParameterEntry Add(Parameter parameter)
+    {
+        if (_all.Exists(e => e.Name == parameter.Name))
+        {
+            throw new ConfigurationException($"Two parameters have the name '{parameter.Name}': checkpoints tell parameters by name, so give each its own.");
+        }
+
+        ParameterEntry entry = new(_nextId++, parameter);
+        entry.Group = _options.Groups.FirstOrDefault(g => g.Selects(entry)) ?? ParameterGroup.Rest;
+        _all.Add(entry);
+        _byParameter.Add(parameter, entry);
+        return entry;
     }
 }

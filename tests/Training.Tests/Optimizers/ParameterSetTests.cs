@@ -114,6 +114,31 @@ public class ParameterSetTests
     }
 
     [Test]
+    public void Another_list_of_parameters_keeps_the_state_of_what_stays()
+    {
+        using Bench bench = new(1, s_lengths);
+        Optimizer optimizer = new(bench.Set, new AdamW(), 0.1);
+        bench.Give(i => 1 + i);
+        optimizer.Update();
+        float[] momentum = bench.Set.All[2].Slots[0].ToArray<float>();
+        float[] values = bench.Values(2);
+        float[] gone = bench.Values(0);
+        Parameter grown = new("grown", bench.Arena.Zeros(new Shape(3, 7), DType.F32, MemoryCategory.Weights), trainable: true);
+        bench.Set.Replace([bench.Parameters[1], bench.Parameters[2], grown]);
+        Assert.Multiple(() =>
+        {
+            Assert.That(bench.Set.Active.Select(e => (e.Name, e.Id, e.Steps)), Is.EqualTo(new[] { ("p1", 1, 1L), ("p2", 2, 1L), ("grown", 3, 0L) }));
+            Assert.That(bench.Set.Find("p2")!.Slots[0].ToArray<float>(), Is.EqualTo(momentum));
+            Assert.That(bench.Parameters[2].Value.ToArray<float>(), Is.EqualTo(values));
+            Assert.That(bench.Parameters[0].Value.ToArray<float>(), Is.EqualTo(gone), "what is gone keeps its values");
+            Assert.That(grown.Gradient, Is.Not.Null);
+        });
+        bench.Give(_ => 1);
+        optimizer.Update();
+        Assert.That(grown.Value.ToArray<float>(), Is.All.EqualTo(-0.1f).Within(1e-6));
+    }
+
+    [Test]
     public void Switching_back_and_forth_leaks_nothing()
     {
         using Bench bench = new(1, s_lengths, dtype: DType.BF16);
