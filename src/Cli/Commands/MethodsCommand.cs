@@ -2,7 +2,7 @@ using System.CommandLine;
 using Graft.Cli.Output;
 using Graft.Models.Adapters;
 using Graft.Models.Architectures;
-using Graft.Training.Objectives;
+using Graft.Training;
 using Graft.Training.Optimizers;
 using Graft.Training.Runs;
 

@@ -76,7 +76,7 @@ internal static class TrainCommand
 
         await view.Around(session, async () =>
         {
-            await foreach (TrainingEvent e in session.TrainAsync(cancellation).ConfigureAwait(false))
+            await foreach (TrainingEvent e in session.Trainer.RunAsync(cancellation).ConfigureAwait(false))
             {
                 report.Add(e, session.Trainer.State);
                 view.Event(e);

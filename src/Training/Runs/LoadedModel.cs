@@ -6,7 +6,6 @@ using Graft.Models.Checkpoints;
 using Graft.Models.Tokenizers;
 using Graft.Runtime;
 using Graft.Training.Data;
-using Graft.Training.Objectives;
 
 namespace Graft.Training.Runs;
 
@@ -108,7 +107,7 @@ public sealed class LoadedModel : IDisposable
     {
         ArgumentNullException.ThrowIfNull(samples);
         BatchSampler sampler = new(samples, batches, SampleOrder.Sequential(samples.Count));
-        return new Evaluator(new CausalLanguageModeling(Model, Active), () => sampler.Take(Math.Min(count ?? samples.Count, samples.Count)));
+        return new Evaluator(new LanguageModelObjective(Model, Active), () => sampler.Take(Math.Min(count ?? samples.Count, samples.Count)));
     }
 
     /// <summary>Gives back adapters and weights.</summary>

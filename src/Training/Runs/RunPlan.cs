@@ -1,5 +1,3 @@
-using Graft.Models.Architectures;
-using Graft.Models.Layers;
 using Graft.Runtime;
 
 namespace Graft.Training.Runs;
@@ -25,7 +23,9 @@ public sealed record RunPlan(TrainingPlan Memory, double FlopsPerStep, long Step
         using MetaDevice device = new();
         using RunSession session = RunSession.Open(run, new RunSessionOptions { Device = device }, cancellation);
         TrainingPlan plan = await TrainingPlan.OfAsync(session.Trainer).ConfigureAwait(false);
-        return new RunPlan(plan, Flops(session, plan.Result), session.TotalSteps, run.Training.Threads);
+        TrainingSection training = run.Training;
+        long tokens = (long)training.BatchSize * training.SequenceLength * training.GradientAccumulationSteps;
+        return new RunPlan(plan, FlopsEstimate.OfStep(session.Model.Model, tokens, training.SequenceLength, training.ActivationCheckpointing), session.TotalSteps, run.Training.Threads);
     }
 
     /// <summary>Changes that save memory, the cheapest first: same results and time, then more time, then other roundings, then other data.</summary>
@@ -59,23 +59,5 @@ public sealed record RunPlan(TrainingPlan Memory, double FlopsPerStep, long Step
     private static PlanChange And(PlanChange first, PlanChange second)
     {
         return new PlanChange(first.What.Length == 0 ? second.What : $"{first.What}; {second.What}", [.. first.Overrides, .. second.Overrides]);
-    }
-
-    private static double Flops(RunSession session, StepResult step)
-    {
-        ILanguageModel model = session.Model.Model;
-        TrainingSection training = session.Run.Training;
-        double positions = (double)training.BatchSize * training.SequenceLength * training.GradientAccumulationSteps;
-        double linears = model.Linears.Where(l => l != model.Head).Sum(l => (double)l.In * l.Out);
-        double attention = 2.0 * model.LayerCount * training.SequenceLength * model.HiddenSize; // scores and values, half of a square each
-        double head = 2.0 * step.TargetTokens * model.HiddenSize * model.VocabSize;
-        double forward = (positions * ((2 * linears) + attention)) + head;
-        bool all = session.Adapter is null;
-        double trained = session.Adapter?.TrainableCount ?? 0;
-
-        // Backward: the inputs' gradients cost as much as forward, attention twice; the weights' only where they are trained.
-        double backward = (positions * ((2 * linears) + (2 * attention))) + head + (all ? (positions * 2 * linears) + head : 0);
-        double again = training.ActivationCheckpointing ? positions * ((2 * linears) + attention) : 0;
-        return forward + backward + again + (6 * trained * positions);
     }
 }

@@ -1,9 +1,7 @@
-using System.Runtime.CompilerServices;
 using Graft.Models.Adapters;
 using Graft.Runtime;
 using Graft.Training.Data;
 using Graft.Training.Optimizers;
-using Graft.Training.Objectives;
 using Microsoft.Extensions.Logging;
 
 namespace Graft.Training.Runs;
@@ -93,7 +91,7 @@ public sealed partial class RunSession : IDisposable
     /// <summary>Optimizer steps of the whole run.</summary>
     public long TotalSteps { get; }
 
-    /// <summary>Runs the steps. Take events from <see cref="TrainAsync"/>, which keeps the adapter in step with checkpoints.</summary>
+    /// <summary>Runs the steps: take its events to train to the end, or from where the run was left.</summary>
     public Trainer Trainer { get; } = null!;
 
     /// <summary>The folder of checkpoints.</summary>
@@ -113,21 +111,6 @@ public sealed partial class RunSession : IDisposable
     {
         ArgumentNullException.ThrowIfNull(run);
         return new RunSession(run, options ?? new RunSessionOptions(), cancellation);
-    }
-
-    /// <summary>Trains to the end, or from where the run was left: the events of <see cref="Graft.Training.Trainer.RunAsync"/>.</summary>
-    public async IAsyncEnumerable<TrainingEvent> TrainAsync([EnumeratorCancellation] CancellationToken cancellation = default)
-    {
-        await foreach (TrainingEvent e in Trainer.RunAsync(cancellation).ConfigureAwait(false))
-        {
-            // A checkpoint was read, at the start or for the best weights at the end: what adapters cache follows the values.
-            if (Adapter is not null && e is TrainingStarted { ResumedFrom: not null } or TrainingFinished)
-            {
-                Model.Adapters.Refresh(AdapterName);
-            }
-
-            yield return e;
-        }
     }
 
     /// <summary>Gives back everything but what was written.</summary>
@@ -168,9 +151,7 @@ public sealed partial class RunSession : IDisposable
         AdapterConfig config = RunAdapter.Config(section, name);
         AttachedAdapter adapter = Model.Attach(AdapterName, config, new Rng(Run.Training.Seed).Stream("adapter"));
         RunAdapter.CheckRanks(adapter, Model.Model);
-        return adapter.Parameters.Any(p => p.UpdateScale is not null)
-            ? throw new ConfigurationException($"adapter.options.mode of {section.Method} scales updates by rows, which the optimizers of run files do not do: leave mode at gradient.")
-            : adapter;
+        return adapter;
     }
 
     private TokenizedDataset OpenData(string file, RunSessionOptions options, CancellationToken cancellation)
@@ -227,36 +208,19 @@ public sealed partial class RunSession : IDisposable
     {
         ParameterSet set = Adapter is null
             ? new ParameterSet(Model.Model.Parameters, _training, new ParameterSetOptions { Layout = ValueLayout.InPlace, Groups = [ParameterGroup.WithoutDecay] })
-            : new ParameterSet(Adapter.Parameters.Select(p => p.Parameter), _training, new ParameterSetOptions { Groups = Groups(Adapter) });
+            : AdapterTraining.Parameters(Adapter, _training, OptimizerTable.RatioOf(Run.Optimizer));
         Optimizer optimizer = new(set, _rule, Run.Optimizer.LearningRate, _schedule);
         if (Adapter is not null)
         {
-            optimizer.Updated += o => Model.Adapters.AfterStep(new AdapterStep(o.Step, TotalSteps));
+            AdapterTraining.Connect(optimizer, Model.Adapters, Adapter, TotalSteps);
         }
 
-        return new GradientStep(new CausalLanguageModeling(Model.Model, Model.Active), optimizer, new GradientStepOptions
+        return new GradientStep(new LanguageModelObjective(Model.Model, Model.Active), optimizer, new GradientStepOptions
         {
             AccumulationSteps = Run.Training.GradientAccumulationSteps,
             MaxGradientNorm = Run.Optimizer.MaxGradNorm,
             ActivationCheckpointing = Run.Training.ActivationCheckpointing,
             RequireGradients = Run.Training.RequireGradients,
         });
-    }
-
-    private List<ParameterGroup> Groups(AttachedAdapter adapter)
-    {
-        HashSet<string> upper = Names(p => p.Role == AdapterRole.Up);
-        HashSet<string> still = Names(p => !p.Decays);
-        double ratio = OptimizerTable.RatioOf(Run.Optimizer);
-        List<ParameterGroup> groups = [];
-        if (ratio != 1)
-        {
-            groups.Add(new ParameterGroup("upper factors", e => upper.Contains(e.Name)) { LearningRateFactor = ratio });
-        }
-
-        groups.Add(new ParameterGroup("without decay", e => still.Contains(e.Name)) { WeightDecay = 0 });
-        return groups;
-
-        HashSet<string> Names(Func<AdapterParameter, bool> selects) => [.. adapter.Parameters.Where(selects).Select(p => p.Parameter.Name)];
     }
 }

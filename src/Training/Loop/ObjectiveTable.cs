@@ -1,7 +1,7 @@
 using Graft.Models.Adapters;
 using Graft.Models.Architectures;
 
-namespace Graft.Training.Objectives;
+namespace Graft.Training;
 
 /// <summary>One row of the table of objectives.</summary>
 /// <param name="Name">As users write it.</param>
@@ -15,6 +15,6 @@ public static class ObjectiveTable
     /// <summary>The rows; the first is what run files train.</summary>
     public static IReadOnlyList<ObjectiveRow> Rows { get; } =
     [
-        new("causal_lm", "cross-entropy of the next token, on the tokens that carry loss", (model, adapters) => new CausalLanguageModeling(model, adapters)),
+        new("causal_lm", "cross-entropy of the next token, on the tokens that carry loss", (model, adapters) => new LanguageModelObjective(model, adapters)),
     ];
 }
