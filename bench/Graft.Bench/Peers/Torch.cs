@@ -32,6 +32,7 @@ internal static class Torch
 
         try
         {
+            Preload();
             Threads = Start();
             IsAvailable = true;
             Reason = null;
@@ -44,7 +45,9 @@ internal static class Torch
                 inner = inner.InnerException;
             }
 
-            Reason = $"libtorch does not load: {inner.Message.ReplaceLineEndings(" ").Trim()} (on Debian 12 run bench/patch-torchsharp.sh first)";
+            string text = inner.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).LastOrDefault(l => l.Contains(".so", StringComparison.Ordinal))
+                ?? inner.Message.ReplaceLineEndings(" ");
+            Reason = $"libtorch does not load: {text.Trim()} (on Debian 12 run bench/patch-torchsharp.sh first)";
         }
     }
 
@@ -67,6 +70,15 @@ internal static class Torch
         }
 
         return tensor;
+    }
+
+    // TorchSharp, where its library does not load, copies half a gigabyte of packages together, tries again, and hides the loader's words in a long report.
+    private static void Preload()
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            _ = NativeLibrary.Load(Path.Combine(AppContext.BaseDirectory, "runtimes", "linux-x64", "native", "libLibTorchSharp.so"));
+        }
     }
 
     // Kept apart: the types of the peer are touched nowhere before its library is known to load.

@@ -11,9 +11,8 @@ internal static class ResultTable
     public static string Line(BenchRow row)
     {
         string theirs = row.Theirs is { } t ? string.Create(CultureInfo.InvariantCulture, $", {row.Peer} {Number(t)}, ratio {row.Ratio:F2}") : "";
-        return string.Create(
-            CultureInfo.InvariantCulture,
-            $"{(row.Failed ? "CHECK FAILED " : "")}{row.Work}: {Number(row.Ours)} {row.Unit}{theirs}, spread {row.OursSpread:P0}/{row.TheirsSpread:P0}, {row.Rounds} rounds. {row.Note}");
+        string spread = string.Create(CultureInfo.InvariantCulture, $"{row.OursSpread:P0}{(row.Theirs is null ? "" : $" / {row.TheirsSpread:P0}")}");
+        return $"{(row.Failed ? "CHECK FAILED " : "")}{row.Work}: {Number(row.Ours)} {row.Unit}{theirs}, spread {spread}, rounds {row.Rounds}. {row.Note}";
     }
 
     /// <summary>The whole file, from its JSON.</summary>
