@@ -131,7 +131,7 @@ public sealed class RunCheckpoint : IDisposable
         }
     }
 
-    private static void WriteFields(Stream stream, IReadOnlyList<StateWriter> sections)
+    internal static void WriteFields(Stream stream, IReadOnlyList<StateWriter> sections)
     {
         using Utf8JsonWriter json = new(stream, new JsonWriterOptions { Indented = true });
         json.WriteStartObject();

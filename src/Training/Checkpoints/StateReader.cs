@@ -11,9 +11,9 @@ public sealed class StateReader : IDisposable
 {
     private readonly string _file;
     private readonly JsonElement _fields;
-    private readonly SafeTensorsFile? _tensors;
+    private readonly ICheckpoint? _tensors;
 
-    internal StateReader(string section, string file, JsonElement fields, SafeTensorsFile? tensors)
+    internal StateReader(string section, string file, JsonElement fields, ICheckpoint? tensors)
     {
         Section = section;
         _file = file;

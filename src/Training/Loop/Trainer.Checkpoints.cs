@@ -44,6 +44,38 @@ public sealed partial class Trainer
         return Store.Save(State.GlobalStep, metric, sections, new Dictionary<string, string> { [StateName] = State.ToJson() });
     }
 
+    /// <summary>Copies everything that what comes next depends on, in host memory; between events.</summary>
+    /// <exception cref="InvalidOperationException">The run has not begun.</exception>
+    public TrainerSnapshot TakeSnapshot()
+    {
+        if (_program is null)
+        {
+            throw new InvalidOperationException("The run has not begun: there is nothing to go back to.");
+        }
+
+        StateSnapshot parts = StateSnapshot.Take([_program, _phases[State.Phase].Data, .. _program.Sets, .. Stateful.Values]);
+        return new TrainerSnapshot(parts, State.ToJson(), State.Phase, _evaluationDue, _saveDue, _stopped, _metric);
+    }
+
+    /// <summary>Goes back to a snapshot of this run; what follows is the same to the bit, unless something is changed before.</summary>
+    /// <exception cref="InvalidOperationException">The run stands in another phase by now, whose parameters are others.</exception>
+    public void Restore(TrainerSnapshot snapshot)
+    {
+        ArgumentNullException.ThrowIfNull(snapshot);
+        if (_program is null || State.Phase != snapshot.Phase)
+        {
+            throw new InvalidOperationException($"The snapshot was taken in phase {snapshot.Phase} and the run stands in phase {State.Phase}: go back within " +
+                $"a phase.");
+        }
+
+        snapshot.Parts.Restore();
+        State = TrainerState.FromJson(snapshot.State, "snapshot");
+        (_stopping.Reference, _stopping.BadCount) = (State.StoppingReference, State.StoppingCount);
+        (_evaluationDue, _saveDue, _stopped, _metric) = (snapshot.EvaluationDue, snapshot.SaveDue, snapshot.Stopped, snapshot.Metric);
+        _finished = false;
+        _events.Clear();
+    }
+
     private static StateWriter Section(string name, IStateful stateful)
     {
         StateWriter writer = new(name);

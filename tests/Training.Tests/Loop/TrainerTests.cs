@@ -112,6 +112,41 @@ public class TrainerTests
         Assert.That(last.Trainer.State.ToJson(), Is.EqualTo(whole.Trainer.State.ToJson()));
     }
 
+    [TestCase(DType.F32)]
+    [TestCase(DType.BF16)]
+    public async Task A_run_goes_back_to_a_snapshot_as_often_as_asked(DType dtype)
+    {
+        TinyOptions shape = new() { Dropout = 0.2, Evaluates = true, DType = dtype, Trainer = new TrainerOptions { EvaluateEvery = 5, LogEvery = 4 } };
+        using TinyRun whole = new(shape);
+        _ = await whole.Run();
+        using TinyRun run = new(shape);
+        await Until(5);
+        TrainerSnapshot snapshot = run.Trainer.TakeSnapshot();
+        Assert.That(snapshot.Bytes, Is.EqualTo(3 * 2 * 16 * 4), "two matrices of 16 elements with two slots");
+        foreach (long further in (long[])[9, 12])
+        {
+            await Until(further);
+            Assert.That(run.Trainer.State.GlobalStep, Is.EqualTo(further));
+            run.Trainer.Restore(snapshot);
+            Assert.That(run.Trainer.State.GlobalStep, Is.EqualTo(5));
+        }
+
+        _ = await run.Run();
+        Assert.That(run.Bits(), Is.EqualTo(whole.Bits()));
+        Assert.That(run.Trainer.State.ToJson(), Is.EqualTo(whole.Trainer.State.ToJson()));
+
+        async Task Until(long step)
+        {
+            await foreach (TrainingEvent e in run.Trainer.RunAsync())
+            {
+                if (e is StepCompleted && e.Step == step)
+                {
+                    break;
+                }
+            }
+        }
+    }
+
     [Test]
     public async Task A_cancelled_run_goes_on_as_if_nothing_had_happened()
     {
