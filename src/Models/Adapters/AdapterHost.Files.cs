@@ -42,10 +42,12 @@ public sealed partial class AdapterHost
         List<string> warnings = [];
         AdapterConfig config = ReadConfig(folder, options, warnings);
         using SafeTensorsFile file = OpenWeights(folder);
+        List<string> problems = [];
         AttachedAdapter attached;
         try
         {
-            attached = Build(name, config, new Rng(0), module => RankInFile(file, config, module));
+            AdapterRow row = AdapterTable.Of(config, Methods);
+            attached = Build(name, config, new Rng(0), row.RankTensors.Count == 0 ? _ => null : module => RankInFile(file, config, row, module, problems));
         }
         catch (ConfigurationException e)
         {
@@ -54,7 +56,7 @@ public sealed partial class AdapterHost
 
         try
         {
-            Fill(attached, file);
+            Fill(attached, file, problems);
         }
         catch
         {
@@ -178,28 +180,35 @@ public sealed partial class AdapterHost
             : throw new CheckpointException($"{folder}: there is no {WeightsName}.");
     }
 
-    // Without patterns the configuration's rank must hold; with them the file's order may not be the one of creation, so shapes decide.
-    private int? RankInFile(SafeTensorsFile file, AdapterConfig config, string module)
+    // A tensor's own length is taken for its rank, so that a wrong number in the configuration asks for no memory. Without patterns it must be the
+    // configuration's; with them the file's order may not be the one of creation, so shapes decide.
+    private static int RankInFile(SafeTensorsFile file, AdapterConfig config, AdapterRow row, string module, List<string> problems)
     {
-        if (config.RankPattern.Count == 0)
+        foreach (string key in row.RankTensors)
         {
-            return null;
-        }
-
-        foreach (string key in AdapterTable.Of(config, Methods).RankTensors)
-        {
-            if (file.Tensors.TryGetValue($"{ModelPrefix}{module}.{key}", out TensorEntry? entry) && entry.Shape is { Rank: > 0 } shape && shape[0] > 0)
+            string name = $"{ModelPrefix}{module}.{key}";
+            if (file.Tensors.TryGetValue(name, out TensorEntry? entry) && RankOf(entry.Shape) is > 0 and int rank)
             {
-                return shape[0];
+                if (config.RankPattern.Count == 0 && rank != config.Rank)
+                {
+                    problems.Add($"'{name}' {entry.Shape} has the rank {rank}, the configuration says {config.Rank}");
+                }
+
+                return rank;
             }
         }
 
-        return null;
+        // Missing, which is reported where all are read.
+        int largest = file.Tensors.Where(t => row.RankTensors.Any(k => t.Key.EndsWith(k, StringComparison.Ordinal)))
+            .Select(t => RankOf(t.Value.Shape)).DefaultIfEmpty(1).Max();
+        return Math.Min(config.RankOf(module), Math.Max(1, largest));
     }
 
-    private static void Fill(AttachedAdapter attached, SafeTensorsFile file)
+    // Blocks (blocks, R, R) have the rank second, everything else first.
+    private static int RankOf(Shape shape) => shape.Rank == 0 ? 0 : shape[shape.Rank == 3 ? 1 : 0];
+
+    private static void Fill(AttachedAdapter attached, SafeTensorsFile file, List<string> problems)
     {
-        List<string> problems = [];
         HashSet<string> used = [];
         Dictionary<Parameter, float[]> values = [];
         foreach ((string asWritten, AdapterParameter parameter) in Entries(attached))

@@ -33,7 +33,7 @@ public sealed record AdapterRow
     /// <summary>Which of several methods of one PEFT type a file means; rows are asked in order, the last one needs none.</summary>
     public Func<PeftKeys, bool>? Discriminator { get; init; }
 
-    /// <summary>The parameters whose first axis is the rank: where a file has patterns, the shapes decide.</summary>
+    /// <summary>The parameters whose first axis (of three: the second) is the rank, so that files are read at the rank they have.</summary>
     public IReadOnlyList<string> RankTensors { get; init; } = [];
 
     /// <summary>Writes what PEFT has no key for to our own file; null for methods that PEFT knows.</summary>

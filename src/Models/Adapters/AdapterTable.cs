@@ -27,9 +27,13 @@ public static class AdapterTable
         {
             RankTensors = s_loraRanks, HasFanInFanOut = true,
         },
-        AdapterRow.Of<VeraConfig>("vera", "VERA", "vera", VeraConfig.Read, VeraConfig.Write, Vera.Create) with { HasExclusions = false, HasFanInFanOut = true },
-        AdapterRow.Of<MissConfig>("miss", "MISS", "miss", MissConfig.Read, MissConfig.Write, Miss.Create),
-        AdapterRow.Of<BoneConfig>("bone", "BONE", "bone", BoneConfig.Read, BoneConfig.Write, Miss.Create) with { HasDropout = false },
+        AdapterRow.Of<VeraConfig>("vera", "VERA", "vera", VeraConfig.Read, VeraConfig.Write, Vera.Create) with
+        {
+            RankTensors = ["vera_lambda_d"], HasExclusions = false, HasFanInFanOut = true,
+        },
+        AdapterRow.Of<MissConfig>("miss", "MISS", "miss", MissConfig.Read, MissConfig.Write, Miss.Create) with { RankTensors = ["miss_block"] },
+        AdapterRow.Of<BoneConfig>("bone", "BONE", "bone", BoneConfig.Read, BoneConfig.Write, Miss.Create) with { RankTensors = ["bone_block"],
+            HasDropout = false },
     ];
 
     /// <summary>The rows.</summary>

@@ -92,7 +92,7 @@ public sealed class AdapterFileTests
     {
         string[] texts =
         [
-            "null", "true", "-1", "0", "2.5", "1e308", "99999999999999999999", "\"x\"", "\"(\"", "[]", "{}", "[1]", "[\"q_proj\"]", "[null]",
+            "null", "true", "-1", "0", "2.5", "2000000000", "1e308", "99999999999999999999", "\"x\"", "\"(\"", "[]", "{}", "[1]", "[\"q_proj\"]", "[null]",
             "{\"q_proj\": \"b\"}", "{\"(\": 3}",
         ];
         string[] cases = [.. FixtureFolder.Cases("adapters").Where(c => AdapterTable.Rows.Any(r => r.PeftType == TypeOf(c))).GroupBy(TypeOf)
