@@ -30,5 +30,6 @@ GradientStep Program()
 {
     Optimizer optimizer = new(AdapterTraining.Parameters(lora, training), new AdamW(), learningRate: 2e-3, new CosineSchedule(steps / 10, steps));
     AdapterTraining.Connect(optimizer, model.Adapters, lora, steps);
-    return new GradientStep(new LanguageModelObjective(model.Model, model.Adapters.Active("mine")), optimizer, new GradientStepOptions { AccumulationSteps = 2 });
+    LanguageModelObjective objective = new(model.Model, model.Adapters.Active("mine"));
+    return new GradientStep(objective, optimizer, new GradientStepOptions { AccumulationSteps = 2 });
 }

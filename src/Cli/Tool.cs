@@ -6,7 +6,7 @@ using Graft.Runtime;
 
 namespace Graft.Cli;
 
-/// <summary>The tool `graft`: one file per command below Commands. It parses, renders and maps errors to exit codes; all work is done by the libraries.</summary>
+/// <summary>The tool `graft`: one file per command below Commands. It parses, renders and maps errors to exit codes; the libraries do the work.</summary>
 internal static class Tool
 {
     public static RootCommand Create(ToolConsole console)
@@ -40,7 +40,13 @@ internal static class Tool
         try
         {
             // Signals are the program's: System.CommandLine would end the process two seconds after the first.
-            InvocationConfiguration configuration = new() { Output = console.Out, Error = console.Error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
+            InvocationConfiguration configuration = new()
+            {
+                Output = console.Out,
+                Error = console.Error,
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+            };
             return await parsed.InvokeAsync(configuration, cancellation).ConfigureAwait(false);
         }
         catch (Exception e)

@@ -42,7 +42,11 @@ internal sealed class ProcessTests
 
         using TemporaryFolder folder = new();
         string file = Path.Combine(Sample.Root, "samples", "smollm2", "run.yaml");
-        string[] sets = ["training.steps=2", "schedule.warmup_steps=0", "data.eval_samples=2", "generation.prompts=1", "generation.max_new_tokens=4", $"output.path={folder.Path}", $"data.cache={folder.Path}"];
+        string[] sets =
+        [
+            "training.steps=2", "schedule.warmup_steps=0", "data.eval_samples=2", "generation.prompts=1", "generation.max_new_tokens=4",
+            $"output.path={folder.Path}", $"data.cache={folder.Path}",
+        ];
         string tool = Path.Combine(AppContext.BaseDirectory, "graft.dll");
         (int code, string text) = await Run([tool, "train", file, "--json", .. sets.SelectMany(s => new[] { "--set", s })], ("GRAFT_MODELS", models));
         Assert.That(code, Is.Zero, text);

@@ -56,7 +56,8 @@ internal static class Sample
     {
         string[] values =
         [
-            "training.steps=3", "training.batch_size=2", "training.sequence_length=96", "training.eval_every=0", "training.early_stopping.patience=0", "training.log_every=1",
+            "training.steps=3", "training.batch_size=2", "training.sequence_length=96", "training.log_every=1",
+            "training.eval_every=0", "training.early_stopping.patience=0",
             "schedule.warmup_steps=1", "data.eval_samples=8", "generation.prompts=2", "generation.max_new_tokens=4",
             $"output.path={folder}", $"data.cache={Path.Combine(folder, "cache")}", .. more,
         ];

@@ -10,11 +10,19 @@ internal static class CommonOptions
 
     public static Argument<string> Target() => new("model") { Description = "A model folder, a GGUF file, or a run file (.yaml)." };
 
-    public static Option<string[]> Set() => new("--set") { Description = "Replaces a value of the run file: a.b=c. May be given several times.", HelpName = "key=value" };
+    public static Option<string[]> Set() => new("--set")
+    {
+        Description = "Replaces a value of the run file: a.b=c. May be given several times.",
+        HelpName = "key=value",
+    };
 
     public static Option<bool> Json() => new("--json") { Description = "One JSON object per line instead of text." };
 
-    public static Option<string[]> Adapters() => new("--adapter") { Description = "An adapter folder in PEFT's format. Several act together, in this order.", HelpName = "folder" };
+    public static Option<string[]> Adapters() => new("--adapter")
+    {
+        Description = "An adapter folder in PEFT's format. Several act together, in this order.",
+        HelpName = "folder",
+    };
 
     public static Option<string> DType()
     {
@@ -41,6 +49,7 @@ internal static class CommonOptions
 
         string model = Path.GetFullPath(target);
         string samples = Path.GetFullPath(data ?? throw new UsageException("--data is missing: a model alone says nothing to measure on."));
-        return Training.Runs.RunFile.Parse("", Path.Combine(Environment.CurrentDirectory, "command line"), [$"model.path={model}", $"data.train={samples}", $"data.eval={samples}", .. overrides]);
+        string[] values = [$"model.path={model}", $"data.train={samples}", $"data.eval={samples}", .. overrides];
+        return Training.Runs.RunFile.Parse("", Path.Combine(Environment.CurrentDirectory, "command line"), values);
     }
 }

@@ -46,10 +46,17 @@ internal static class EvalCommand
         using TokenizedDataset set = TokenizedDataset.Open(file, model.Encoder, run.Data.Dataset, cancellation);
         if (!json && set.Counts.Truncated > 0)
         {
-            console.Error.WriteLine($"{set.Counts.Truncated} samples are longer than {run.Training.SequenceLength} tokens and were cut; --set training.sequence_length=... takes them whole.");
+            console.Error.WriteLine($"{set.Counts.Truncated} samples are longer than {run.Training.SequenceLength} tokens and were cut; "
+                + "--set training.sequence_length=... takes them whole.");
         }
 
-        BatchOptions batches = new() { Rows = run.Training.BatchSize, Length = run.Training.SequenceLength, Packing = run.Data.Packing, PadToken = model.Tokenizer?.PadId ?? 0 };
+        BatchOptions batches = new()
+        {
+            Rows = run.Training.BatchSize,
+            Length = run.Training.SequenceLength,
+            Packing = run.Data.Packing,
+            PadToken = model.Tokenizer?.PadId ?? 0,
+        };
         using Arena arena = new(device, "evaluation");
         long started = Stopwatch.GetTimestamp();
         EvaluationResult result = model.Evaluator(set, batches, samples ?? run.Data.EvalSamples).Run(arena, cancellation);
@@ -69,8 +76,9 @@ internal static class EvalCommand
         }
         else
         {
-            console.Out.WriteLine($"loss {Words.Number(result.Loss)}, perplexity {Words.Number(result.Perplexity)}, token accuracy {Words.Number(result.TokenAccuracy)}, "
-                + $"exact match {Words.Number(result.ExactMatch)}; {result.Tokens} tokens of {result.Samples} samples in {Words.Duration(seconds)}");
+            console.Out.WriteLine($"loss {Words.Number(result.Loss)}, perplexity {Words.Number(result.Perplexity)}, "
+                + $"token accuracy {Words.Number(result.TokenAccuracy)}, exact match {Words.Number(result.ExactMatch)}; "
+                + $"{result.Tokens} tokens of {result.Samples} samples in {Words.Duration(seconds)}");
         }
 
         return ExitCode.Ok;

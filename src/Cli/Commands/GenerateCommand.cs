@@ -17,7 +17,10 @@ internal static class GenerateCommand
     {
         Argument<string> target = CommonOptions.Target();
         Option<string[]> adapters = CommonOptions.Adapters();
-        Option<string?> prompt = new("--prompt") { Description = "The prompt; read from the input if not given. With a run file it is put into data.prompt_format." };
+        Option<string?> prompt = new("--prompt")
+        {
+            Description = "The prompt; read from the input if not given. With a run file it is put into data.prompt_format.",
+        };
         Sampling sampling = new();
         Option<string[]> set = CommonOptions.Set();
         Option<string> dtype = CommonOptions.DType();
@@ -46,7 +49,7 @@ internal static class GenerateCommand
 
             string text = parsed.GetValue(prompt) ?? (await console.In.ReadToEndAsync(cancellation).ConfigureAwait(false)).TrimEnd('\n', '\r');
             int[] ids = run is null
-                ? (model.Tokenizer ?? throw new ConfigurationException($"{given}: there is no tokenizer with this model; name one with --tokenizer.")).EncodeIds(text)
+                ? (model.Tokenizer ?? throw new ConfigurationException($"{given}: has no tokenizer; name one with --tokenizer.")).EncodeIds(text)
                 : [.. new SampleFramer(model.Encoder, run.Data.Dataset.Framing).EncodePrompt(text)];
             GenerationConfig config = sampling.Read(parsed, Start(model, run));
             using Generator generator = new(model.Model, model.Tokenizer, device)
@@ -108,7 +111,7 @@ internal static class GenerateCommand
         private readonly Option<double?> _temperature = new("--temperature") { Description = "Randomness; 0 always takes the likeliest token." };
         private readonly Option<int?> _topK = new("--top-k") { Description = "Choose among the so many likeliest tokens; 0 among all." };
         private readonly Option<double?> _topP = new("--top-p") { Description = "Choose among the likeliest tokens that together have this probability." };
-        private readonly Option<double?> _minP = new("--min-p") { Description = "Choose among tokens of at least this part of the likeliest one's probability." };
+        private readonly Option<double?> _minP = new("--min-p") { Description = "Choose among tokens of at least this part of the best one's probability." };
         private readonly Option<double?> _penalty = new("--repetition-penalty") { Description = "Above 1 makes tokens that were there less likely." };
 
         public Option<string[]> Stop { get; } = new("--stop") { Description = "A text that ends the generation. May be given several times." };
@@ -135,7 +138,9 @@ internal static class GenerateCommand
                 TopK = parsed.GetValue(_topK) is { } k ? Range(k, k >= 0, "--top-k", "0 or more") : start.TopK,
                 TopP = parsed.GetValue(_topP) is { } p ? Range(p, p is > 0 and <= 1, "--top-p", "above 0 and at most 1") : start.TopP,
                 MinP = parsed.GetValue(_minP) is { } min ? Range(min, min is >= 0 and <= 1, "--min-p", "from 0 to 1") : start.MinP,
-                RepetitionPenalty = parsed.GetValue(_penalty) is { } penalty ? Range(penalty, penalty > 0, "--repetition-penalty", "above 0") : start.RepetitionPenalty,
+                RepetitionPenalty = parsed.GetValue(_penalty) is { } penalty
+                    ? Range(penalty, penalty > 0, "--repetition-penalty", "above 0")
+                    : start.RepetitionPenalty,
             };
         }
 

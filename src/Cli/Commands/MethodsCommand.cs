@@ -45,8 +45,10 @@ internal static class MethodsCommand
 
     private static IEnumerable<(string Kind, string[] Titles, string[][] Rows)> Tables()
     {
-        yield return ("adapter", ["name", "peft_type", "also"], [.. AdapterTable.Rows.Select(r => new[] { r.Name, r.PeftType, r.AdaptsEmbeddings ? "embeddings" : "" })]);
-        yield return ("optimizer", ["name", "what", "options"], [.. OptimizerTable.Rows.Select(r => new[] { r.Name, r.Description, string.Join(", ", [.. r.Options, OptimizerTable.LoraPlusRatio]) })]);
+        yield return ("adapter", ["name", "peft_type", "also"],
+            [.. AdapterTable.Rows.Select(r => new[] { r.Name, r.PeftType, r.AdaptsEmbeddings ? "embeddings" : "" })]);
+        yield return ("optimizer", ["name", "what", "options"],
+            [.. OptimizerTable.Rows.Select(r => new[] { r.Name, r.Description, string.Join(", ", [.. r.Options, OptimizerTable.LoraPlusRatio]) })]);
         yield return ("schedule", ["name"], [.. ScheduleTable.Names.Select(n => new[] { n })]);
         yield return ("architecture", ["name", "what"], [.. ArchitectureTable.Rows.Select(r => new[] { r.ModelType, r.Covers })]);
         yield return ("objective", ["name", "what"], [.. ObjectiveTable.Rows.Select(r => new[] { r.Name, r.Description })]);

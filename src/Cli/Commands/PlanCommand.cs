@@ -13,7 +13,10 @@ internal static class PlanCommand
     {
         Argument<string> file = CommonOptions.RunFile();
         Option<string[]> set = CommonOptions.Set();
-        Option<string?> limit = new("--limit") { Description = "Bytes that may be used (2.5GiB, 500M, ...); the cheapest change that fits is named where the run does not." };
+        Option<string?> limit = new("--limit")
+        {
+            Description = "Bytes that may be used (2.5GiB, 500M, ...); where the run does not fit, the cheapest change that does is named.",
+        };
         Option<bool> json = CommonOptions.Json();
         Command command = new("plan", "Says what memory and time a run will take.") { file, set, limit, json };
         command.SetAction(async (parsed, cancellation) =>
@@ -25,7 +28,9 @@ internal static class PlanCommand
                 : null;
             RunPlan plan = await RunPlan.OfAsync(RunFile.Load(path, overrides), cancellation).ConfigureAwait(false);
             double rate = ProductRate.Measure(plan.Threads);
-            PlanChange? change = most is { } bytes && plan.Memory.Peak > bytes ? await Cheapest(path, overrides, bytes, cancellation).ConfigureAwait(false) : null;
+            PlanChange? change = most is { } bytes && plan.Memory.Peak > bytes
+                ? await Cheapest(path, overrides, bytes, cancellation).ConfigureAwait(false)
+                : null;
             if (parsed.GetValue(json))
             {
                 WriteJson(console, plan, rate, most, change);
@@ -72,13 +77,15 @@ internal static class PlanCommand
         rows.Add(["all", Words.Count(plan.Memory.Persistent.Total), Words.Count(plan.Memory.StepPeak.Total), Words.Bytes(plan.Memory.Peak)]);
         console.Out.WriteLine(Words.Table(["memory", "between steps, bytes", "at a step's peak, bytes", "together"], rows));
         console.Out.WriteLine($"peak {Words.Count(plan.Memory.Peak)} bytes in arenas; the process itself takes some 100 MiB more");
-        console.Out.WriteLine($"a step is {Words.Number(plan.FlopsPerStep / 1e9, "0.0")} GFLOP: at least {Words.Duration(plan.FlopsPerStep / rate)} at the {Words.Number(rate / 1e9, "0")} GFLOP/s "
-            + $"of matrix products here; {plan.Steps} steps: {Words.Duration(plan.Steps * plan.FlopsPerStep / rate)}");
+        console.Out.WriteLine($"a step is {Words.Number(plan.FlopsPerStep / 1e9, "0.0")} GFLOP: at least {Words.Duration(plan.FlopsPerStep / rate)} "
+            + $"at the {Words.Number(rate / 1e9, "0")} GFLOP/s of matrix products here; "
+            + $"{plan.Steps} steps: {Words.Duration(plan.Steps * plan.FlopsPerStep / rate)}");
         if (limit is { } most)
         {
             console.Out.WriteLine(plan.Memory.Peak <= most ? $"fits into {Words.Bytes(most)}"
                 : change is null ? $"does not fit into {Words.Bytes(most)}, and no single change makes it fit: take a smaller model"
-                : $"does not fit into {Words.Bytes(most)}; the cheapest change that does, with {Words.Bytes(change.Peak)}: {change.What}, by {string.Join(" ", change.Overrides.Select(o => "--set " + o))}");
+                : $"does not fit into {Words.Bytes(most)}; the cheapest change that does, with {Words.Bytes(change.Peak)}: {change.What}, "
+                    + $"by {string.Join(" ", change.Overrides.Select(o => "--set " + o))}");
         }
     }
 

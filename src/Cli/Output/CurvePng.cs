@@ -28,8 +28,9 @@ internal static class CurvePng
             {
                 if (series.Points.Count > 0)
                 {
-                    ScottPlot.Plottables.Scatter line = plot.Add.Scatter(series.Points.Select(p => p.Step).ToArray(), series.Points.Select(p => p.Loss).ToArray());
-                    line.LegendText = series.Name;
+                    double[] steps = [.. series.Points.Select(p => p.Step)];
+                    double[] losses = [.. series.Points.Select(p => p.Loss)];
+                    plot.Add.Scatter(steps, losses).LegendText = series.Name;
                 }
             }
 

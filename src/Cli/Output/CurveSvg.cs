@@ -28,14 +28,16 @@ internal static class CurveSvg
         {
             double loss = bottom + ((top - bottom) * i / Ticks);
             double step = left + ((right - left) * i / Ticks);
-            svg.Append(CultureInfo.InvariantCulture, $"<line x1=\"{Left}\" x2=\"{Width - Right}\" y1=\"{Y(loss):0.#}\" y2=\"{Y(loss):0.#}\" stroke=\"#ddd\"/>\n");
-            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Left - 8}\" y=\"{Y(loss) + 4:0.#}\" text-anchor=\"end\">{loss:0.00}</text>\n");
-            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{X(step):0.#}\" y=\"{Height - Bottom + 20}\" text-anchor=\"middle\">{step:0}</text>\n");
+            (double x, double y) = (X(step), Y(loss));
+            svg.Append(CultureInfo.InvariantCulture, $"<line x1=\"{Left}\" x2=\"{Width - Right}\" y1=\"{y:0.#}\" y2=\"{y:0.#}\" stroke=\"#ddd\"/>\n");
+            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Left - 8}\" y=\"{y + 4:0.#}\" text-anchor=\"end\">{loss:0.00}</text>\n");
+            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{x:0.#}\" y=\"{Height - Bottom + 20}\" text-anchor=\"middle\">{step:0}</text>\n");
         }
 
         Draw(curve.Training, "#1f77b4", Left + 20);
         Draw(curve.Evaluation, "#d62728", Left + 180);
-        svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{(Left + Width - Right) / 2}\" y=\"{Height - 10}\" text-anchor=\"middle\">optimizer step</text>\n</svg>\n");
+        int middle = (Left + Width - Right) / 2;
+        svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{middle}\" y=\"{Height - 10}\" text-anchor=\"middle\">optimizer step</text>\n</svg>\n");
         return svg.ToString();
 
         double X(double step) => Left + ((step - left) / (right - left) * (Width - Left - Right));

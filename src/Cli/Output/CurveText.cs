@@ -22,7 +22,8 @@ internal static class CurveText
             text.Append(CultureInfo.InvariantCulture, $"{loss,9:0.000} |").Append(new string(cells[row]).TrimEnd()).Append('\n');
         }
 
-        text.Append(CultureInfo.InvariantCulture, $"          +{new string('-', Columns)}\n           {left,-8:0}{right,Columns - 8:0}\n           · training loss   o evaluation loss, by optimizer step\n");
+        text.Append(CultureInfo.InvariantCulture, $"          +{new string('-', Columns)}\n           {left,-8:0}{right,Columns - 8:0}\n");
+        text.Append("           · training loss   o evaluation loss, by optimizer step\n");
         return text.ToString();
 
         void Draw(Series series, char mark)

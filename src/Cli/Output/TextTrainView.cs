@@ -59,7 +59,8 @@ internal sealed class TextTrainView(ToolConsole console, long logEvery) : ITrain
                 Step(step);
                 break;
             case EvaluationCompleted evaluation:
-                Line($"step {evaluation.Step}: held-out loss {Words.Number(evaluation.Result.Loss)}, perplexity {Words.Number(evaluation.Result.Perplexity, "0.000")}, "
+                Line($"step {evaluation.Step}: held-out loss {Words.Number(evaluation.Result.Loss)}, "
+                    + $"perplexity {Words.Number(evaluation.Result.Perplexity, "0.000")}, "
                     + $"token accuracy {Words.Number(evaluation.Result.TokenAccuracy, "0.000")}");
                 break;
             case TrainingWarning warning:
@@ -94,14 +95,16 @@ internal sealed class TextTrainView(ToolConsole console, long logEvery) : ITrain
 
     public void Cancelled(long step, string? checkpoint)
     {
-        console.Out.WriteLine(checkpoint is null ? $"cancelled after step {step}; nothing to save yet" : $"cancelled after step {step}; saved: {checkpoint} (--resume goes on from there)");
+        console.Out.WriteLine(checkpoint is null ? $"cancelled after step {step}; nothing to save yet"
+            : $"cancelled after step {step}; saved: {checkpoint} (--resume goes on from there)");
     }
 
     private void Step(StepCompleted step)
     {
         // A running mean over about ten steps: the first one is slow while code is compiled.
         _meanSeconds = _meanSeconds == 0 ? step.Seconds : (0.9 * _meanSeconds) + (0.1 * step.Seconds);
-        string figures = $"loss {Words.Number(step.Result.Loss, "0.000")}, {Words.Number(step.TokensPerSecond, "0")} tokens/s, {Words.Bytes(step.Memory.Total + step.StepPeak.Total)}";
+        string figures = $"loss {Words.Number(step.Result.Loss, "0.000")}, {Words.Number(step.TokensPerSecond, "0")} tokens/s, "
+            + $"{Words.Bytes(step.Memory.Total + step.StepPeak.Total)}";
         if (_bar is not null)
         {
             double left = (_bar.MaxValue - step.Step) * _meanSeconds;

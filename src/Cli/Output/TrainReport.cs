@@ -148,6 +148,7 @@ internal sealed class TrainReport
 
     private string Markdown(RunFile run)
     {
+        string shape = $"{run.Training.GradientAccumulationSteps} x {run.Training.BatchSize} x {run.Training.SequenceLength} tokens";
         StringBuilder text = new();
         text.Append(CultureInfo.InvariantCulture, $"""
             # Report
@@ -157,7 +158,7 @@ internal sealed class TrainReport
             | model | {run.Model.Path} |
             | adapter | {(run.Adapter is { } a ? $"{a.Method}, rank {a.Rank}" : "none: every weight")} |
             | trained parameters | {Words.Count(TrainedElements)} of {Words.Count(AllElements)} |
-            | steps | {Steps} of {run.Training.GradientAccumulationSteps} x {run.Training.BatchSize} x {run.Training.SequenceLength} tokens{(EarlyStopped ? ", stopped early" : "")} |
+            | steps | {Steps} of {shape}{(EarlyStopped ? ", stopped early" : "")} |
             | held-out perplexity before | {Perplexity(PerplexityBefore)} |
             | held-out perplexity after | {Perplexity(PerplexityAfter)} |
             | time | {Words.Duration(Seconds)}, {Words.Number(TokensPerSecond, "0")} tokens/s in steps |
@@ -165,6 +166,7 @@ internal sealed class TrainReport
             | resident memory at its peak | {Words.Bytes(ResidentBytes())} |
 
             ![loss](curve.svg)
+
 
             """);
         foreach (string notice in Notices)
@@ -175,7 +177,8 @@ internal sealed class TrainReport
         for (int i = 0; i < After.Count; i++)
         {
             string before = i < Before.Count ? Before[i].Text : "";
-            text.Append(CultureInfo.InvariantCulture, $"\n## {i + 1}. {Line(After[i].Prompt)}\n\n- data: {Line(After[i].Expected)}\n- before: {Line(before)}\n- after: {Line(After[i].Text)}\n");
+            text.Append(CultureInfo.InvariantCulture, $"\n## {i + 1}. {Line(After[i].Prompt)}\n\n- data: {Line(After[i].Expected)}\n");
+            text.Append(CultureInfo.InvariantCulture, $"- before: {Line(before)}\n- after: {Line(After[i].Text)}\n");
         }
 
         return text.ToString();

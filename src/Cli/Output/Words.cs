@@ -48,7 +48,8 @@ internal static class Words
             "TB" => 1e12,
             _ => 0,
         };
-        bool valid = double.TryParse(digits, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number) && factor > 0 && number * factor is >= 1 and < 1e18;
+        bool valid = double.TryParse(digits, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number)
+            && factor > 0 && number * factor is >= 1 and < 1e18;
         return valid ? (long)(number * factor) : null;
     }
 

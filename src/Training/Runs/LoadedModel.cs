@@ -49,7 +49,8 @@ public sealed class LoadedModel : IDisposable
 
     /// <summary>The tokenizer as data needs it.</summary>
     /// <exception cref="ConfigurationException">The model has no tokenizer.</exception>
-    public ITextEncoder Encoder => _encoder ?? throw new ConfigurationException($"{Path}: there is no tokenizer with this model; name one (model.tokenizer, --tokenizer).");
+    public ITextEncoder Encoder => _encoder
+        ?? throw new ConfigurationException($"{Path}: there is no tokenizer with this model; name one (model.tokenizer, --tokenizer).");
 
     /// <summary>The adapters that act, in the order in which they were added.</summary>
     public ActiveAdapters Active => new([.. _active]);

@@ -32,7 +32,7 @@ public static class OptimizerTable
     ];
 
     /// <summary>The rule that a section describes.</summary>
-    /// <exception cref="ConfigurationException">There is no such optimizer or option, or a value is of the wrong kind; names place and what is known.</exception>
+    /// <exception cref="ConfigurationException">No such optimizer or option, or a value of the wrong kind; names place and what is known.</exception>
     public static IOptimizerRule Create(OptimizerSection section)
     {
         ArgumentNullException.ThrowIfNull(section);
@@ -42,7 +42,8 @@ public static class OptimizerTable
         {
             if (key != LoraPlusRatio && !row.Options.Contains(key))
             {
-                throw new ConfigurationException($"{section.Options.WhereOf(key)}: optimizer.options has no '{key}' for {row.Name}; known are {string.Join(", ", [.. row.Options, LoraPlusRatio])}.");
+                throw new ConfigurationException($"{section.Options.WhereOf(key)}: optimizer.options has no '{key}' for {row.Name}; "
+                    + $"known are {string.Join(", ", [.. row.Options, LoraPlusRatio])}.");
             }
         }
 

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Graft.Models.Adapters;
 using Graft.Models.Architectures;
@@ -7,7 +6,7 @@ using Graft.Runtime;
 
 namespace Graft.Training.Runs;
 
-/// <summary>From the section `adapter` of a run file to the method's own configuration. Options have the names of PEFT's adapter_config.json, and are read by the code that reads that file.</summary>
+/// <summary>From the section `adapter` of a run file to the method's own configuration. Options have the names of PEFT's adapter_config.json.</summary>
 internal static class RunAdapter
 {
     /// <exception cref="ConfigurationException">There is no such method or option, or a value is impossible; names place and what is known.</exception>
@@ -20,17 +19,13 @@ internal static class RunAdapter
             throw new ConfigurationException($"adapter.dropout is {section.Dropout}; {row.Name} has no dropout.");
         }
 
-        List<string> warnings = [];
         try
         {
-            using JsonDocument json = JsonDocument.Parse(Keys(section, row).ToJsonString());
-            using JsonDocument? native = row.WriteNative is null ? null : JsonDocument.Parse(Native(section, row).ToJsonString());
-            AdapterConfig config = PeftConfig.Parse(json.RootElement, section.Options.Where, warnings, native?.RootElement);
-            return warnings.Count > 0 ? throw new ConfigurationException($"adapter.options: {warnings[0]}") : config with { BaseModel = baseModel };
+            return AdapterTable.Create(row.Name, Options(section, row)) with { BaseModel = baseModel };
         }
-        catch (CheckpointException e)
+        catch (ConfigurationException e)
         {
-            throw new ConfigurationException($"adapter.options of {row.Name}: {e.Message}", e);
+            throw new ConfigurationException($"{section.Options.Where}: adapter: {e.Message}", e);
         }
     }
 
@@ -48,61 +43,39 @@ internal static class RunAdapter
             int rank = adapter.Config.RankOf(linear.Name);
             if (rank > Math.Min(linear.In, linear.Out))
             {
-                throw new ConfigurationException($"adapter.rank is {rank}, but '{linear.Name}' is a matrix of {linear.Out} x {linear.In}: its updates have at most rank {Math.Min(linear.In, linear.Out)}.");
+                throw new ConfigurationException($"adapter.rank is {rank}, but '{linear.Name}' is a matrix of {linear.Out} x {linear.In}: "
+                    + $"its updates have at most rank {Math.Min(linear.In, linear.Out)}.");
             }
         }
     }
 
-    private static JsonObject Keys(AdapterSection section, AdapterRow row)
+    private static JsonObject Options(AdapterSection section, AdapterRow row)
     {
-        JsonObject keys = new()
+        JsonObject options = new()
         {
-            ["peft_type"] = row.PeftType,
-            ["task_type"] = "CAUSAL_LM",
             ["r"] = section.Rank,
             ["target_modules"] = section.Targets is ["all-linear"] ? "all-linear" : new JsonArray([.. section.Targets.Select(t => (JsonNode)t)]),
         };
         if (row.Prefix == "lora")
         {
-            keys["lora_alpha"] = section.Alpha;
+            options["lora_alpha"] = section.Alpha;
         }
 
         if (row.HasDropout)
         {
-            keys[row.Prefix + "_dropout"] = section.Dropout;
+            options[row.Prefix + "_dropout"] = section.Dropout;
         }
 
-        if (row.Name == "dora")
+        if (row.Name == "pissa")
         {
-            keys["use_dora"] = true;
+            options["init_lora_weights"] = "pissa";
         }
-        else if (row.Name == "pissa")
+
+        foreach ((string key, JsonNode? value) in section.Options.Values)
         {
-            keys["init_lora_weights"] = "pissa";
+            options[key] = value?.DeepClone();
         }
 
-        foreach ((string key, JsonNode? value) in section.Options.Values.Where(o => row.WriteNative is null || !s_native.Contains(o.Key)))
-        {
-            keys[key] = value?.DeepClone();
-        }
-
-        return keys;
-    }
-
-    // What PEFT has no key for: the options of ALLoRA.
-    private static readonly string[] s_native = ["eta", "mode"];
-
-    private static JsonObject Native(AdapterSection section, AdapterRow row)
-    {
-        JsonObject keys = new() { ["method"] = row.Name };
-        foreach (string key in s_native)
-        {
-            if (section.Options.Values[key] is { } value)
-            {
-                keys[key] = value.DeepClone();
-            }
-        }
-
-        return keys;
+        return options;
     }
 }

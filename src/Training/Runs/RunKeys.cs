@@ -27,7 +27,7 @@ public static class RunKeys
         },
         new("model.tokenizer", RunKeyKind.FileOrFolder, null, "Folder or tokenizer.json to use instead of the model's own tokenizer."),
         new("model.dtype", RunKeyKind.Choice, "auto",
-            "Type in which frozen weights are held; auto is bf16 where the model's config says so and f32 elsewhere, to which quantised weights are widened. Arithmetic is f32.")
+            "Type in which weights are held; auto is bf16 where the model's config says so, else f32 (quantised weights too). Arithmetic is f32.")
         {
             Choices = ["auto", "f32", "bf16"],
             OtherNames = ["torch_dtype", "precision"],

@@ -25,7 +25,8 @@ public sealed record RunPlan(TrainingPlan Memory, double FlopsPerStep, long Step
         TrainingPlan plan = await TrainingPlan.OfAsync(session.Trainer).ConfigureAwait(false);
         TrainingSection training = run.Training;
         long tokens = (long)training.BatchSize * training.SequenceLength * training.GradientAccumulationSteps;
-        return new RunPlan(plan, FlopsEstimate.OfStep(session.Model.Model, tokens, training.SequenceLength, training.ActivationCheckpointing), session.TotalSteps, run.Training.Threads);
+        double flops = FlopsEstimate.OfStep(session.Model.Model, tokens, training.SequenceLength, training.ActivationCheckpointing);
+        return new RunPlan(plan, flops, session.TotalSteps, run.Training.Threads);
     }
 
     /// <summary>Changes that save memory, the cheapest first: same results and time, then more time, then other roundings, then other data.</summary>
@@ -38,7 +39,9 @@ public sealed record RunPlan(TrainingPlan Memory, double FlopsPerStep, long Step
         {
             rows /= 2;
             int accumulation = training.BatchSize / rows * training.GradientAccumulationSteps;
-            batches.Add(new PlanChange($"batches of {rows} with accumulation, the same gradient", [$"training.batch_size={rows}", $"training.gradient_accumulation_steps={accumulation}"]));
+            batches.Add(new PlanChange(
+                $"batches of {rows} with accumulation, the same gradient",
+                [$"training.batch_size={rows}", $"training.gradient_accumulation_steps={accumulation}"]));
         }
 
         PlanChange[] checkpointing = training.ActivationCheckpointing ? []
@@ -50,7 +53,8 @@ public sealed record RunPlan(TrainingPlan Memory, double FlopsPerStep, long Step
         List<PlanChange> shorter = [];
         for (int length = training.SequenceLength / 2; length >= 32; length /= 2)
         {
-            shorter.Add(And(smallest, new PlanChange($"rows of {length} tokens, longer samples cut", [$"training.sequence_length={length}", $"data.max_length={length}"])));
+            string[] sets = [$"training.sequence_length={length}", $"data.max_length={length}"];
+            shorter.Add(And(smallest, new PlanChange($"rows of {length} tokens, longer samples cut", sets)));
         }
 
         return [.. changes, .. shorter];

@@ -16,7 +16,7 @@ public sealed partial class RunSession
     // As many lines are looked at for different prompts; data often has several completions of one prompt in a row.
     private const int PromptLines = 4096;
 
-    /// <summary>Completes the prompts that the run file asks for, with the weights as they are now; the prompts are spread evenly over the evaluation data.</summary>
+    /// <summary>Completes the prompts that the run file asks for, with the weights as they are now; prompts are spread over the evaluation data.</summary>
     /// <exception cref="OperationCanceledException">The token was cancelled between two tokens.</exception>
     public IEnumerable<RunSample> Generate(CancellationToken cancellation = default)
     {
@@ -26,7 +26,11 @@ public sealed partial class RunSession
         }
 
         SampleFramer framer = new(Model.Encoder, Run.Data.Dataset.Framing);
-        using Generator generator = new(Model.Model, Model.Tokenizer, Device) { Adapters = Model.Active, Random = new Rng(Run.Training.Seed).Stream("generation") };
+        using Generator generator = new(Model.Model, Model.Tokenizer, Device)
+        {
+            Adapters = Model.Active,
+            Random = new Rng(Run.Training.Seed).Stream("generation"),
+        };
         foreach ((string prompt, string expected) in Prompts(file))
         {
             int[] ids = Run.Data.Dataset.Jsonl.Format == SampleFormat.PromptCompletion ? [.. framer.EncodePrompt(prompt)] : Model.Tokenizer!.EncodeIds(prompt);
@@ -35,7 +39,8 @@ public sealed partial class RunSession
         }
     }
 
-    /// <summary>Writes what training made into the output folder: the adapter (or the whole model), `trainer_state.json`, the resolved run file, and the merged model where asked for.</summary>
+    /// <summary>Writes what training made into the output folder: the adapter (or the whole model), `trainer_state.json`, the resolved run file, and the
+    /// merged model where asked for.</summary>
     /// <exception cref="GraftException">A file could not be written; nothing is left half-written under its own name.</exception>
     public void SaveResults()
     {
@@ -85,10 +90,12 @@ public sealed partial class RunSession
 
     private List<(string Prompt, string Expected)> Prompts(string file)
     {
-        List<(string Prompt, string Expected)> all = [.. JsonlReader.Read(file, Run.Data.Dataset.Jsonl).Take(PromptLines).Select(Split).DistinctBy(p => p.Prompt)];
+        List<(string Prompt, string Expected)> all = [.. Samples(file).Select(Split).DistinctBy(p => p.Prompt)];
         int count = Math.Min(Run.Generation.Prompts, all.Count);
         return [.. Enumerable.Range(0, count).Select(i => all[(int)((long)i * all.Count / count)])];
     }
+
+    private IEnumerable<DataSample> Samples(string file) => JsonlReader.Read(file, Run.Data.Dataset.Jsonl).Take(PromptLines);
 
     private static (string Prompt, string Expected) Split(DataSample sample)
     {

@@ -12,7 +12,8 @@ public sealed record RunSessionOptions
     /// <summary>Where it runs; null makes a CPU device with the run's threads. Not disposed by the session if given.</summary>
     public Device? Device { get; init; }
 
-    /// <summary>Go on from the newest checkpoint in the output folder, if there is one. Without it a run starts anew and checkpoints of an earlier one are removed.</summary>
+    /// <summary>Go on from the newest checkpoint in the output folder, if there is one. Without it a run starts anew, and checkpoints of an earlier one are
+    /// removed.</summary>
     public bool Resume { get; init; }
 
     /// <summary>Takes the course of the run in words.</summary>
@@ -22,7 +23,8 @@ public sealed record RunSessionOptions
     public Action<string>? Warning { get; init; }
 }
 
-/// <summary>A run file brought to life: model, adapter, data, optimizer, schedule and <see cref="Trainer"/>, as `graft train` uses them. Writes nothing to a console.</summary>
+/// <summary>A run file brought to life: model, adapter, data, optimizer, schedule and <see cref="Trainer"/>, as `graft train` uses them. Writes nothing to a
+/// console.</summary>
 /// <remarks>On a <see cref="MetaDevice"/> the same run only accounts its memory: `TrainingPlan.OfAsync(session.Trainer)`.</remarks>
 public sealed partial class RunSession : IDisposable
 {
@@ -131,7 +133,8 @@ public sealed partial class RunSession : IDisposable
     {
         if (Run.Training.SequenceLength > Model.Model.MaxPositions)
         {
-            throw new ConfigurationException($"training.sequence_length is {Run.Training.SequenceLength}; the model {Run.Model.Path} takes at most {Model.Model.MaxPositions} tokens.");
+            throw new ConfigurationException($"training.sequence_length is {Run.Training.SequenceLength}; "
+                + $"the model {Run.Model.Path} takes at most {Model.Model.MaxPositions} tokens.");
         }
     }
 
@@ -160,7 +163,8 @@ public sealed partial class RunSession : IDisposable
         TokenCounts counts = data.Counts;
         if (counts.Truncated + counts.TooLong + counts.WithoutLoss > 0)
         {
-            options.Warning?.Invoke($"{file}: {counts.Truncated} samples were cut, {counts.TooLong} left out as too long and {counts.WithoutLoss} as without loss.");
+            options.Warning?.Invoke($"{file}: {counts.Truncated} samples were cut, {counts.TooLong} left out as too long "
+                + $"and {counts.WithoutLoss} as without loss.");
         }
 
         return data;
@@ -206,8 +210,9 @@ public sealed partial class RunSession : IDisposable
 
     private GradientStep CreateProgram()
     {
+        ParameterSetOptions whole = new() { Layout = ValueLayout.InPlace, Groups = [ParameterGroup.WithoutDecay] };
         ParameterSet set = Adapter is null
-            ? new ParameterSet(Model.Model.Parameters, _training, new ParameterSetOptions { Layout = ValueLayout.InPlace, Groups = [ParameterGroup.WithoutDecay] })
+            ? new ParameterSet(Model.Model.Parameters, _training, whole)
             : AdapterTraining.Parameters(Adapter, _training, OptimizerTable.RatioOf(Run.Optimizer));
         Optimizer optimizer = new(set, _rule, Run.Optimizer.LearningRate, _schedule);
         if (Adapter is not null)

@@ -198,7 +198,7 @@ internal sealed class RunValues
         }
     }
 
-    /// <summary>The file with every default, variable and override in its place, paths absolute: reading it again gives the same run anywhere on this machine.</summary>
+    /// <summary>The file with every default, variable and override in its place, paths absolute: reading it again gives the same run.</summary>
     public string Resolved()
     {
         StringBuilder text = new("# Every value of this run: defaults, variables and overrides in their places.\n");
