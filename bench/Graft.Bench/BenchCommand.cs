@@ -62,9 +62,11 @@ internal static class BenchCommand
                 await Console.Error.WriteLineAsync($"{name}: {e}");
                 failed = true;
             }
+
+            results.Write(); // after each: whoever ends a long run keeps what is done
         }
 
-        results.Write();
+        Console.WriteLine($"written: {results.Path}, and a table beside it");
         return failed ? 1 : 0;
     }
 

@@ -11,5 +11,5 @@ internal sealed record BenchOptions(IReadOnlyList<string> Works, bool Quick, str
     public int Rounds => Quick ? 2 : 10;
 
     /// <summary>A pair is not begun anew after this time, if it has three rounds.</summary>
-    public TimeSpan Budget => TimeSpan.FromSeconds(Quick ? 10 : 120);
+    public TimeSpan Budget => TimeSpan.FromSeconds(Quick ? 10 : 60);
 }

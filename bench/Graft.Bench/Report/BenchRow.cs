@@ -30,8 +30,8 @@ internal sealed record BenchRow(string Work, string Unit, double Ours)
     /// <summary>How many times better ours is: above 1 ours wins, whatever the unit.</summary>
     public double? Ratio => Theirs is not { } theirs || Ours == 0 || theirs == 0 ? null : LessIsBetter ? theirs / Ours : Ours / theirs;
 
-    /// <summary>Whether the target was met; null where there is none, or no peer.</summary>
-    public bool? Met => Target is null || Ratio is null ? null : Ratio >= Target;
+    /// <summary>Whether the target was met; null where there is none, or no peer; a figure whose check failed meets nothing.</summary>
+    public bool? Met => Target is null || Ratio is null ? null : !Failed && Ratio >= Target;
 
     /// <summary>Phases, checks, shapes: what a reader of the figure should know.</summary>
     public string Note { get; init; } = "";

@@ -12,6 +12,11 @@ internal sealed class ResultFile(BenchOptions options)
     private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
 
     private readonly List<BenchRow> _rows = [];
+    private readonly string _date = Today();
+    private readonly string _processor = Machine.Processor();
+
+    /// <summary>The JSON file.</summary>
+    public string Path { get; } = System.IO.Path.Combine(options.Folder, $"{Today()}-{Machine.FileName(Machine.Processor())}.json");
 
     /// <summary>What the machine can do at most.</summary>
     public MachineLimits Limits { get; set; }
@@ -22,19 +27,15 @@ internal sealed class ResultFile(BenchOptions options)
     /// <summary>Writes both files.</summary>
     public void Write()
     {
-        string date = TimeProvider.System.GetUtcNow().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
-        string processor = Machine.Processor();
-        string name = $"{date}-{Machine.FileName(processor)}";
         _ = Directory.CreateDirectory(options.Folder);
-        string path = Path.Combine(options.Folder, name + ".json");
-        JsonArray rows = [.. Earlier(path).Concat(_rows.Select(ToJson))];
+        JsonArray rows = [.. Earlier(Path).Concat(_rows.Select(ToJson))];
         JsonObject file = new()
         {
-            ["date"] = date,
+            ["date"] = _date,
             ["quick"] = options.Quick,
             ["machine"] = new JsonObject
             {
-                ["processor"] = processor,
+                ["processor"] = _processor,
                 ["processors"] = Environment.ProcessorCount,
                 ["vectorBits"] = Machine.VectorBits,
                 ["memoryGiB"] = Rounded(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1 << 30)),
@@ -50,10 +51,11 @@ internal sealed class ResultFile(BenchOptions options)
             },
             ["rows"] = rows,
         };
-        File.WriteAllText(path, file.ToJsonString(s_indented) + "\n");
-        File.WriteAllText(Path.ChangeExtension(path, ".md"), ResultTable.Markdown(file));
-        Console.WriteLine($"written: {path}, and a table beside it");
+        File.WriteAllText(Path, file.ToJsonString(s_indented) + "\n");
+        File.WriteAllText(System.IO.Path.ChangeExtension(Path, ".md"), ResultTable.Markdown(file));
     }
+
+    private static string Today() => TimeProvider.System.GetUtcNow().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
 
     private IEnumerable<JsonNode> Earlier(string path)
     {
