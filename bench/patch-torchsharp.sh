@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lets TorchSharp, the peer of the benchmarks, load where the C++ library is GCC 12's (Debian 12). Newer systems need nothing; run it after 'dotnet restore', once.
+# Lets TorchSharp, the peer of the benchmarks, load where the C++ library is GCC 12's (Debian 12). Newer systems need nothing.
+# Run it once, after 'dotnet restore'.
 # TorchSharp's native half names one version of libstdc++ that GCC 13 brought (GLIBCXX_3.4.32), for a symbol that no code refers to: <iostream> of GCC 13 only
 # mentions it. So the version's entry in the library's table of needs is marked weak, which makes the loader go on without it. Two bytes change, in the restored
 # package and in what was already copied beside the benchmarks. Needs grep and coreutils.

@@ -80,7 +80,8 @@ internal static class ChildProcess
         if (File.Exists("/proc/self/status"))
         {
             string line = File.ReadLines("/proc/self/status").First(l => l.StartsWith(Key, StringComparison.Ordinal));
-            return 1024 * long.Parse(line.AsSpan(Key.Length, line.Length - Key.Length - " kB".Length), NumberStyles.AllowLeadingWhite, CultureInfo.InvariantCulture);
+            return 1024 * long.Parse(
+                line.AsSpan(Key.Length, line.Length - Key.Length - " kB".Length), NumberStyles.AllowLeadingWhite, CultureInfo.InvariantCulture);
         }
 
         using Process self = Process.GetCurrentProcess();

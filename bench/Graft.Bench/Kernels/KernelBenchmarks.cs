@@ -70,7 +70,8 @@ public class KernelBenchmarks
     internal static int Run(string[] args)
     {
         bool quick = args.Contains("--quick");
-        Job job = (quick ? Job.Dry : Job.ShortRun).WithToolchain(InProcessEmitToolchain.Instance); // its own builds would copy the peer's half gigabyte each time
+        // In this process: its own builds would copy the peer's half gigabyte each time.
+        Job job = (quick ? Job.Dry : Job.ShortRun).WithToolchain(InProcessEmitToolchain.Instance);
         IConfig config = DefaultConfig.Instance.AddJob(job).WithOptions(ConfigOptions.DisableOptimizationsValidator);
         return BenchmarkRunner.Run<KernelBenchmarks>(config).HasCriticalValidationErrors ? 1 : 0;
     }

@@ -45,8 +45,8 @@ internal static class Torch
                 inner = inner.InnerException;
             }
 
-            string text = inner.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).LastOrDefault(l => l.Contains(".so", StringComparison.Ordinal))
-                ?? inner.Message.ReplaceLineEndings(" ");
+            string? loader = inner.Message.Split('\n').LastOrDefault(l => l.Contains(".so", StringComparison.Ordinal));
+            string text = loader ?? inner.Message.ReplaceLineEndings(" ");
             Reason = $"libtorch does not load: {text.Trim()} (on Debian 12 run bench/patch-torchsharp.sh first)";
         }
     }

@@ -28,7 +28,7 @@ internal sealed class TorchGpt2 : ITorchModel
     /// <inheritdoc/>
     public torch.Tensor Logits(torch.Tensor ids)
     {
-        torch.Tensor x = embedding(ids, _wte) + _wpe.narrow(0, 0, ids.shape[1]);
+        torch.Tensor x = Lookup(ids, _wte) + _wpe.narrow(0, 0, ids.shape[1]);
         foreach (Block block in _blocks)
         {
             x = block.Forward(x);
@@ -37,8 +37,8 @@ internal sealed class TorchGpt2 : ITorchModel
         return linear(_last.Forward(x).view(-1, _width), _wte);
     }
 
-    // The function of this name would be a module's; index_select on the table is what it comes down to, with the same gradient.
-    private static torch.Tensor embedding(torch.Tensor ids, torch.Tensor table) => table.index_select(0, ids.view(-1)).view(ids.shape[0], ids.shape[1], -1);
+    // The peer has embeddings as modules only; index_select on the table is what they come down to, with the same gradient.
+    private static torch.Tensor Lookup(torch.Tensor ids, torch.Tensor table) => table.index_select(0, ids.view(-1)).view(ids.shape[0], ids.shape[1], -1);
 
     private sealed class Norm(TorchWeights weights, string name, long width)
     {

@@ -7,7 +7,7 @@ namespace Graft.Bench.Peers;
 /// <summary>Sizes of a Llama with tied embeddings.</summary>
 internal sealed record LlamaSizes(int Vocabulary, int Width, int FeedForward, int Layers, int Heads, int KeyHeads, int HeadSize, double Theta, double Epsilon);
 
-/// <summary>A Llama in the peer's own terms: frozen base, LoRA beside every linear layer but the head, fused attention, rotary embeddings by halves, and a cache for generation.</summary>
+/// <summary>A Llama in the peer's own terms: frozen base, LoRA beside every linear layer but the head, fused attention, a cache for generation.</summary>
 internal sealed class TorchLlama : ITorchModel
 {
     private readonly LlamaSizes _sizes;

@@ -45,7 +45,8 @@ internal sealed record BenchRow(string Work, string Unit, double Ours)
     /// <param name="amount">What one run does, in units · seconds.</param>
     /// <param name="times">Both sides.</param>
     /// <param name="peer">The peer's name.</param>
-    public static BenchRow Rate(string work, string unit, double amount, (Times Ours, Times? Theirs) times, string? peer) => new(work, unit, amount / times.Ours.Median)
+    public static BenchRow Rate(string work, string unit, double amount, (Times Ours, Times? Theirs) times, string? peer) => new(
+        work, unit, amount / times.Ours.Median)
     {
         Peer = times.Theirs is null ? null : peer,
         Theirs = amount / times.Theirs?.Median,

@@ -11,7 +11,7 @@ internal static class ResultTable
     public static string Line(BenchRow row)
     {
         string theirs = row.Theirs is { } t ? string.Create(CultureInfo.InvariantCulture, $", {row.Peer} {Number(t)}, ratio {row.Ratio:F2}") : "";
-        string spread = string.Create(CultureInfo.InvariantCulture, $"{row.OursSpread:P0}{(row.Theirs is null ? "" : $" / {row.TheirsSpread:P0}")}");
+        string spread = Spread(row.OursSpread, row.Theirs is null ? null : row.TheirsSpread);
         return $"{(row.Failed ? "CHECK FAILED " : "")}{row.Work}: {Number(row.Ours)} {row.Unit}{theirs}, spread {spread}, rounds {row.Rounds}. {row.Note}";
     }
 
@@ -21,7 +21,8 @@ internal static class ResultTable
         StringBuilder text = new();
         JsonObject machine = file["machine"]!.AsObject();
         _ = text.AppendLine(CultureInfo.InvariantCulture, $"# Benchmarks, {file["date"]}, {machine["processor"]}").AppendLine();
-        _ = text.AppendLine("Both sides ran in one process, in turn, warmed up; medians. Ratio: how many times better ours is. Spread: (longest - shortest) / median, ours / theirs.").AppendLine();
+        _ = text.Append("Both sides ran in one process, in turn, warmed up; medians. Ratio: how many times better ours is. ")
+            .AppendLine("Spread: (longest - shortest) / median, ours / theirs.").AppendLine();
         _ = text.AppendLine("| Machine | |").AppendLine("|---|---|");
         foreach ((string key, JsonNode? value) in machine)
         {
@@ -34,10 +35,13 @@ internal static class ResultTable
         {
             JsonObject row = node!.AsObject();
             string met = row["met"] is { } m ? (bool)m ? "yes" : "no" : "";
-            string spread = string.Create(CultureInfo.InvariantCulture, $"{(double)row["oursSpread"]!:P0}{(row["theirs"] is null ? "" : $" / {(double)row["theirsSpread"]!:P0}")}");
-            _ = text.AppendLine(
-                CultureInfo.InvariantCulture,
-                $"| {row["work"]} | {Cell(row["ours"])} | {Cell(row["theirs"])} | {row["unit"]} | {Cell(row["ratio"])} | {Cell(row["target"])} | {met} | {spread} | {row["rounds"]} | {row["note"]} |");
+            string spread = Spread((double)row["oursSpread"]!, row["theirs"] is null ? null : (double)row["theirsSpread"]!);
+            string[] cells =
+            [
+                $"{row["work"]}", Cell(row["ours"]), Cell(row["theirs"]), $"{row["unit"]}", Cell(row["ratio"]), Cell(row["target"]), met, spread,
+                $"{row["rounds"]}", $"{row["note"]}",
+            ];
+            _ = text.AppendLine(CultureInfo.InvariantCulture, $"| {string.Join(" | ", cells)} |");
         }
 
         return text.ToString();
@@ -45,6 +49,11 @@ internal static class ResultTable
 
     /// <summary>Three or four digits.</summary>
     public static string Number(double value) => value.ToString(Math.Abs(value) >= 100 ? "F0" : Math.Abs(value) >= 10 ? "F1" : "F2", CultureInfo.InvariantCulture);
+
+    private static string Spread(double ours, double? theirs)
+    {
+        return string.Create(CultureInfo.InvariantCulture, $"{ours:P0}{(theirs is null ? "" : $" / {theirs:P0}")}");
+    }
 
     private static string Cell(JsonNode? value) => value is null ? "" : Number((double)value);
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Graft.Bench.Peers;
 using Graft.Bench.Report;
 using Graft.Models.Architectures;
@@ -35,9 +34,15 @@ internal sealed class GenerateWork : IWork
 
         // Sums of another order may turn a near tie at any later token, and all is different from there; the first tokens leave no room for that.
         bool failed = equal < 4;
-        string note = string.Create(CultureInfo.InvariantCulture, $"{SmolLm2.Describe(options.Quick)}, F32, one row{(theirs is null ? "" : $"; the first {equal} of {news} tokens are the same on both sides")}");
-        (Times Ours, Times? Theirs) first = Pair.Measure(options, () => Generate(generator, prompt, 1), theirs is null ? null : () => theirs.Generate(prompt, 1), repeat: false);
-        (Times Ours, Times? Theirs) whole = Pair.Measure(options, () => Generate(generator, prompt, news), theirs is null ? null : () => theirs.Generate(prompt, news), repeat: false);
+        string same = theirs is null ? "" : $"; the first {equal} of {news} tokens are the same on both sides";
+        string note = $"{SmolLm2.Describe(options.Quick)}, F32, one row{same}";
+        (Times Ours, Times? Theirs) Measure(int count)
+        {
+            return Pair.Measure(options, () => Generate(generator, prompt, count), theirs is null ? null : () => theirs.Generate(prompt, count), repeat: false);
+        }
+
+        (Times Ours, Times? Theirs) first = Measure(1);
+        (Times Ours, Times? Theirs) whole = Measure(news);
         yield return BenchRow.Rate($"generate: prompt of {Prompt}", "tokens/s", Prompt, first, Peer) with { Target = 1, Note = note, Failed = failed };
         double ours = (news - 1) / (whole.Ours.Median - first.Ours.Median);
         double? other = (news - 1) / (whole.Theirs?.Median - first.Theirs?.Median);

@@ -18,7 +18,8 @@ internal sealed class Gpt2Work : TrainingWork
     protected override string Describe(bool quick)
     {
         TokenBatch batch = Batch(quick);
-        return string.Create(CultureInfo.InvariantCulture, $"GPT-2 {(quick ? "of 2 small layers" : "124M")}, batch {batch.Rows} x {batch.Length}, F32, AdamW on all parameters");
+        string size = quick ? "of 2 small layers" : "124M";
+        return string.Create(CultureInfo.InvariantCulture, $"GPT-2 {size}, batch {batch.Rows} x {batch.Length}, F32, AdamW on all parameters");
     }
 
     /// <inheritdoc/>

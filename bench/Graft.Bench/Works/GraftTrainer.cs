@@ -26,7 +26,8 @@ internal sealed class GraftTrainer : ITrainer
     /// <param name="batch">The one batch.</param>
     /// <param name="learningRate">Of AdamW with weight decay 0.01.</param>
     /// <param name="end">What else ends with this object, before the model.</param>
-    public GraftTrainer(PretrainedModel pretrained, IEnumerable<Parameter> parameters, ActiveAdapters adapters, TokenBatch batch, double learningRate, Action? end = null)
+    public GraftTrainer(
+        PretrainedModel pretrained, IEnumerable<Parameter> parameters, ActiveAdapters adapters, TokenBatch batch, double learningRate, Action? end = null)
     {
         _pretrained = pretrained;
         _batch = batch;
@@ -55,7 +56,12 @@ internal sealed class GraftTrainer : ITrainer
         using Scope scope = _step.Enter("step");
         using Tape tape = new(_step);
         Shape shape = new(_batch.Rows, _batch.Length);
-        ForwardContext context = new(tape, new TokenLayout(_batch.Rows, _batch.Length)) { Phase = ForwardPhase.Train, Adapters = _adapters, Random = new Rng(5) };
+        ForwardContext context = new(tape, new TokenLayout(_batch.Rows, _batch.Length))
+        {
+            Phase = ForwardPhase.Train,
+            Adapters = _adapters,
+            Random = new Rng(5),
+        };
         Tensor hidden = Model.Hidden(context, _step.Create<int>(shape, _batch.Ids, MemoryCategory.Activations));
         Tensor head = Model.Head.Weight.Parameter!.Value;
         Tensor logProb = tape.SelectedLogProb(hidden, head, _step.Create<int>(shape, _batch.Targets, MemoryCategory.Activations));

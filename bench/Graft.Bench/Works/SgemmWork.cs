@@ -8,7 +8,7 @@ using TorchSharp;
 
 namespace Graft.Bench.Works;
 
-/// <summary>F32 matrix products C = op(A)·op(B), all processors. The peer writes into existing memory too (addmm_ with beta 0), so that neither side pays for allocation.</summary>
+/// <summary>F32 matrix products C = op(A)·op(B), all processors. Both sides write into existing memory (the peer by addmm_ with beta 0).</summary>
 internal sealed class SgemmWork : IWork
 {
     private static readonly Product[] s_products =

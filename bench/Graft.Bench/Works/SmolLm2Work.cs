@@ -20,7 +20,8 @@ internal sealed class SmolLm2Work : TrainingWork
     protected override string Describe(bool quick)
     {
         TokenBatch batch = Batch(quick);
-        return string.Create(CultureInfo.InvariantCulture, $"{SmolLm2.Describe(quick)}, LoRA r = {Rank} on all linear layers, batch {batch.Rows} x {batch.Length}, F32, AdamW");
+        string model = SmolLm2.Describe(quick);
+        return string.Create(CultureInfo.InvariantCulture, $"{model}, LoRA r = {Rank} on all linear layers, batch {batch.Rows} x {batch.Length}, F32, AdamW");
     }
 
     /// <inheritdoc/>
@@ -33,7 +34,8 @@ internal sealed class SmolLm2Work : TrainingWork
         AdapterHost host = new(model.Model);
         LoraConfig config = new() { Rank = Rank, Alpha = Alpha, TargetModules = ModulePattern.AllLinear };
         AttachedAdapter adapter = host.Attach("bench", config, new Rng(9));
-        return new GraftTrainer(model, adapter.Parameters.Select(p => p.Parameter), host.Active("bench"), Batch(quick), LearningRate, () => host.Detach("bench"));
+        IEnumerable<Parameter> trained = adapter.Parameters.Select(p => p.Parameter);
+        return new GraftTrainer(model, trained, host.Active("bench"), Batch(quick), LearningRate, () => host.Detach("bench"));
     }
 
     /// <inheritdoc/>

@@ -39,7 +39,8 @@ internal abstract class TrainingWork : IWork
         string note = Check(ours, theirs, out bool failed);
         List<Phases> a = [], b = []; // with the warm-up's, which are left out below
         double oursLoss = 0, theirsLoss = 0;
-        (Times Ours, Times? Theirs) times = Pair.Measure(options, () => oursLoss = Step(ours, a), theirs is null ? null : () => theirsLoss = Step(theirs, b), warmUps: 1, repeat: false);
+        Action? peer = theirs is null ? null : () => theirsLoss = Step(theirs, b);
+        (Times Ours, Times? Theirs) times = Pair.Measure(options, () => oursLoss = Step(ours, a), peer, warmUps: 1, repeat: false);
         string losses = theirs is null ? $"{oursLoss:F4}" : $"{oursLoss:F4} / {theirsLoss:F4}";
         note = string.Create(CultureInfo.InvariantCulture, $"{Describe(options.Quick)}; {note}; last loss {losses}");
         int tokens = Batch(options.Quick).Tokens;
@@ -90,9 +91,10 @@ internal abstract class TrainingWork : IWork
         bool falls = a[^1] < a[0] && b[^1] < b[0];
         bool agrees = Math.Abs(a[0] - b[0]) <= Tolerance && later <= LaterTolerance;
         failed = !(falls && agrees);
-        string trained = string.Create(CultureInfo.InvariantCulture, $"first losses {string.Join(", ", a.Select(l => l.ToString("F4", CultureInfo.InvariantCulture)))}{(falls ? "" : " DO NOT FALL")}");
-        return theirs is null ? trained
-            : string.Create(CultureInfo.InvariantCulture, $"{trained}; differences to the peer {Math.Abs(a[0] - b[0]):E1} in step 1, at most {later:E1} in {CheckedSteps}");
+        string losses = string.Join(", ", a.Select(l => l.ToString("F4", CultureInfo.InvariantCulture)));
+        string trained = $"first losses {losses}{(falls ? "" : " DO NOT FALL")}";
+        string apart = string.Create(CultureInfo.InvariantCulture, $"{Math.Abs(a[0] - b[0]):E1} in step 1, at most {later:E1} in {CheckedSteps}");
+        return theirs is null ? trained : $"{trained}; differences to the peer {apart}";
     }
 
     private static double Step(ITrainer trainer, List<Phases> phases)
