@@ -45,6 +45,26 @@ internal sealed class BadInputTests
     }
 
     [Test]
+    public async Task An_output_that_cannot_be_made_is_refused_before_training()
+    {
+        using TemporaryFolder folder = new();
+        string file = folder.File("file", "");
+        await Refused(["train", Sample.RunFile, .. Sample.Small(folder.Path), "--set", $"output.path={file}/below"], "output.path", "cannot be made");
+    }
+
+    [Test]
+    public async Task Numbers_that_leave_the_range_of_floats_are_a_failure_at_run_time()
+    {
+        using TemporaryFolder folder = new();
+        string[] wild = ["optimizer.name=sgd", "optimizer.learning_rate=1000", "optimizer.max_grad_norm=0", "adapter.alpha=1e6"];
+        string[] sets = Sample.Small(folder.Path, ["training.steps=20", "schedule.name=constant", "schedule.warmup_steps=0", "generation.prompts=0", .. wild]);
+        ToolRun run = await ToolRun.Of(["train", Sample.RunFile, "--json", .. sets]);
+        Assert.That(run.Code, Is.EqualTo(3), run.Output);
+        Assert.That(run.Error, Does.StartWith("graft: ").And.Contain("not finite").And.Contain("learning rate"));
+        Assert.That(Directory.Exists(Path.Combine(folder.Path, "adapter")), Is.False);
+    }
+
+    [Test]
     public async Task With_json_the_error_is_a_line_too()
     {
         ToolRun run = await ToolRun.Of("train", "nowhere.yaml", "--json");

@@ -57,6 +57,7 @@ public sealed partial class RunSession : IDisposable
                 : SampleOrder.Sequential(Train.Count));
             TotalSteps = run.Training.Steps ?? StepsOf(run.Training.Epochs ?? 1);
             _schedule = run.Schedule.Create(TotalSteps);
+            CreateOutput();
             Trainer = CreateTrainer(options);
         }
         catch
@@ -126,6 +127,22 @@ public sealed partial class RunSession : IDisposable
         if (_ownsDevice)
         {
             Device.Dispose();
+        }
+    }
+
+    // Before the first step: a run of hours must not end at a folder that cannot be made.
+    private void CreateOutput()
+    {
+        try
+        {
+            if (Device.Kind != DeviceKind.Meta)
+            {
+                _ = Directory.CreateDirectory(Run.Output.Path);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ConfigurationException($"output.path is {Run.Output.Path}, which cannot be made: {e.Message}", e);
         }
     }
 
