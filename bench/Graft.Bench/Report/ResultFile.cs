@@ -6,7 +6,7 @@ using Graft.Bench.Peers;
 
 namespace Graft.Bench.Report;
 
-/// <summary>`date-machine.json` and the table of the same name. Rows that were measured again take the place of the day's older ones; the others stay.</summary>
+/// <summary>`date-machine.json` and the table of the same name. Rows that were measured again replace the day's older ones; the others stay.</summary>
 internal sealed class ResultFile(BenchOptions options)
 {
     private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };

@@ -48,7 +48,10 @@ internal static class ResultTable
     }
 
     /// <summary>Three or four digits.</summary>
-    public static string Number(double value) => value.ToString(Math.Abs(value) >= 100 ? "F0" : Math.Abs(value) >= 10 ? "F1" : "F2", CultureInfo.InvariantCulture);
+    public static string Number(double value)
+    {
+        return value.ToString(Math.Abs(value) switch { >= 100 => "F0", >= 10 => "F1", _ => "F2" }, CultureInfo.InvariantCulture);
+    }
 
     private static string Spread(double ours, double? theirs)
     {

@@ -47,7 +47,8 @@ internal static class SmolLm2
         CultureInfo.InvariantCulture,
         $$"""
         {"model_type": "llama", "vocab_size": {{s.Vocabulary}}, "hidden_size": {{s.Width}}, "intermediate_size": {{s.FeedForward}},
-         "num_hidden_layers": {{s.Layers}}, "num_attention_heads": {{s.Heads}}, "num_key_value_heads": {{s.KeyHeads}}, "head_dim": {{s.HeadSize}}, "max_position_embeddings": 8192,
-         "rope_theta": {{s.Theta}}, "rms_norm_eps": {{s.Epsilon}}, "tie_word_embeddings": true, "hidden_act": "silu", "initializer_range": 0.041666666666666664}
+         "num_hidden_layers": {{s.Layers}}, "num_attention_heads": {{s.Heads}}, "num_key_value_heads": {{s.KeyHeads}}, "head_dim": {{s.HeadSize}},
+         "max_position_embeddings": 8192, "rope_theta": {{s.Theta}},
+         "rms_norm_eps": {{s.Epsilon}}, "tie_word_embeddings": true, "hidden_act": "silu", "initializer_range": 0.041666666666666664}
         """);
 }
