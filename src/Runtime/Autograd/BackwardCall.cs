@@ -29,6 +29,15 @@ public readonly ref struct BackwardCall
     /// <summary>True on the CPU: kernels run on <see cref="Cpu"/>. False on meta, where nothing is computed.</summary>
     public bool OnCpu => Tape.Device.Kind == DeviceKind.Cpu;
 
+    /// <summary>True on a CUDA card (or its emulator): kernels run on <see cref="Cuda"/>.</summary>
+    public bool OnCuda => Tape.Device.Kind == DeviceKind.Cuda;
+
+    /// <summary>The device that computes: the tape's, or the one that a meta device plans for.</summary>
+    public DeviceKind Plans => Tape.Device.Plans;
+
+    /// <summary>The CUDA device.</summary>
+    public CudaDevice Cuda => (CudaDevice)Tape.Device;
+
     /// <summary>The CPU device.</summary>
     public CpuDevice Cpu => (CpuDevice)Tape.Device;
 

@@ -16,6 +16,9 @@ public interface IForwardOp<TSelf>
 
     /// <summary>Computes every element of the outputs and saved tensors on the CPU.</summary>
     static abstract void Forward(in TSelf op, CpuCall c);
+
+    /// <summary>The same on a CUDA device. An op without kernels of its own runs <see cref="Reference"/> there, if that is made of other ops, has one output and saves nothing.</summary>
+    static virtual void Forward(in TSelf op, CudaCall c) => CudaFallback.Run(in op, c);
 }
 
 /// <summary>An op with a gradient.</summary>

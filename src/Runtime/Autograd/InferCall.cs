@@ -12,9 +12,10 @@ public ref struct InferCall
     private readonly Span<TensorSpec> _outputs;
     private readonly Span<TensorSpec> _saved;
 
-    internal InferCall(OpInfo info, ReadOnlySpan<Tensor> inputs, Span<TensorSpec> outputs, Span<TensorSpec> saved, Needs needs)
+    internal InferCall(OpInfo info, ReadOnlySpan<Tensor> inputs, Span<TensorSpec> outputs, Span<TensorSpec> saved, Needs needs, DeviceKind plans)
     {
         Info = info;
+        Plans = plans;
         _inputs = inputs;
         _outputs = outputs;
         _saved = saved;
@@ -27,6 +28,9 @@ public ref struct InferCall
 
     /// <summary>Which inputs will need a gradient; none where nothing is recorded. An op may save more, or less, by it.</summary>
     public Needs Needs { get; }
+
+    /// <summary>The device that will compute: the tape's, or the one that a meta device plans for. Workspace that only one device needs is declared by it.</summary>
+    public DeviceKind Plans { get; }
 
     /// <summary>How many inputs were given.</summary>
     public readonly int Count => _inputs.Length;
@@ -73,6 +77,9 @@ public ref struct InferCall
             throw new DTypeException($"{Info.Name}: input {i} must be {allowed}; given {Describe()}.");
         }
     }
+
+    /// <summary>Fails with a <see cref="DTypeException"/> unless the input is an activation that the device computes on: F32 or F64 on the CPU, F32 or BF16 on CUDA.</summary>
+    public readonly void RequireActivation(int i) => RequireType(i, DType.F32, Plans == DeviceKind.Cuda ? DType.BF16 : DType.F64);
 
     /// <summary>Raises a <see cref="ShapeException"/> that says what is needed and what was given.</summary>
     [DoesNotReturn]

@@ -241,7 +241,7 @@ public sealed partial class Tape : IDisposable
             }
         }
 
-        InferCall infer = new(info, inputs, outputSpecs, extraSpecs, needs);
+        InferCall infer = new(info, inputs, outputSpecs, extraSpecs, needs, Device.Plans);
         TOp.Infer(in op, ref infer);
         results.OutputCount = infer.OutputCount;
         results.ExtraCount = infer.SavedCount;
@@ -262,6 +262,12 @@ public sealed partial class Tape : IDisposable
             ReadOnlySpan<Tensor> outputs = ((Span<Tensor>)results.Outputs)[..results.OutputCount];
             ReadOnlySpan<Tensor> extras = ((Span<Tensor>)results.Extras)[..results.ExtraCount];
             TOp.Forward(in op, new CpuCall(cpu, inputs, outputs, extras, workspace, needs));
+        }
+        else if (Device is CudaDevice cuda)
+        {
+            ReadOnlySpan<Tensor> outputs = ((Span<Tensor>)results.Outputs)[..results.OutputCount];
+            ReadOnlySpan<Tensor> extras = ((Span<Tensor>)results.Extras)[..results.ExtraCount];
+            TOp.Forward(in op, new CudaCall(cuda, inputs, outputs, extras, workspace, needs, Arena));
         }
 
         workspace?.Disown();

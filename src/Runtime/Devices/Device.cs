@@ -27,6 +27,9 @@ public abstract class Device : IDisposable
     /// <summary>Which of the closed set.</summary>
     public DeviceKind Kind { get; }
 
+    /// <summary>The device whose memory is accounted: itself, or on meta the one that is planned for.</summary>
+    public virtual DeviceKind Plans => Kind;
+
     /// <summary>As in messages: `cpu (2 threads)`, `meta`.</summary>
     public string Name { get; }
 
@@ -48,6 +51,9 @@ public abstract class Device : IDisposable
         Dispose(true);
         GC.SuppressFinalize(this);
     }
+
+    /// <summary>True where addresses are those of host memory.</summary>
+    internal virtual bool IsHost => Kind == DeviceKind.Cpu;
 
     internal abstract nint AllocateSlab(long bytes);
 

@@ -4,10 +4,20 @@ namespace Graft.Runtime;
 public sealed class MetaDevice : Device
 {
     /// <summary>A meta device.</summary>
-    public MetaDevice()
+    /// <param name="plans">The device whose memory is planned: ops need other workspace on another device.</param>
+    public MetaDevice(DeviceKind plans = DeviceKind.Cpu)
         : base(DeviceKind.Meta, "meta")
     {
+        if (plans == DeviceKind.Meta)
+        {
+            throw new ArgumentException("A meta device plans for a CPU or a CUDA device.", nameof(plans));
+        }
+
+        Plans = plans;
     }
+
+    /// <inheritdoc/>
+    public override DeviceKind Plans { get; }
 
     internal override nint AllocateSlab(long bytes) => 0;
 

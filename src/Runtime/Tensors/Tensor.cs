@@ -184,6 +184,17 @@ public sealed class Tensor
         }
     }
 
+    /// <summary>The address of the first element on a CUDA device, for kernels.</summary>
+    internal nint DevicePointer()
+    {
+        if (!IsAlive)
+        {
+            ThrowDisposed();
+        }
+
+        return Storage.Address + (nint)_byteOffset;
+    }
+
     internal unsafe byte* RawPointer()
     {
         if (!IsAlive)
@@ -191,7 +202,7 @@ public sealed class Tensor
             ThrowDisposed();
         }
 
-        if (Storage.Address == 0)
+        if (Storage.Address == 0 || !Device.IsHost)
         {
             ThrowNotOnHost();
         }
