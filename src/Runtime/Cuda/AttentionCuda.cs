@@ -45,6 +45,8 @@ internal static class AttentionCuda
     private static readonly Kernel s_dkDv = new("attention", "attention_dk_dv");
     private static readonly Kernel s_dq = new("attention", "attention_dq");
     private static readonly Kernel s_dsinks = new("attention", "attention_dsinks");
+    private static readonly TensorCores s_mma64 = new(64);
+    private static readonly TensorCores s_mma128 = new(128);
 
     /// <summary>Bytes of forward's workspace: what the splits of decoding leave, if there are several.</summary>
     public static long WorkspaceBytes(in AttentionProblem p)
@@ -63,7 +65,8 @@ internal static class AttentionCuda
 
         Span<KernelArgument> memory = stackalloc KernelArgument[MaxArguments];
         DType sinks = x.Sinks?.DType ?? DType.F32;
-        if (Decodes(p) && IsAligned(p, x))
+        bool aligned = IsAligned(p.At(x.Query, 0) | p.At(x.Key, 1) | p.At(x.Value, 2) | output.DevicePointer());
+        if (Decodes(p) && aligned)
         {
             int splits = Splits(p);
             nint parts = splits > 1 ? workspace!.DevicePointer() : 0;
@@ -78,7 +81,10 @@ internal static class AttentionCuda
             return;
         }
 
-        device.Launch(s_forward, p.Type, Tiles((long)p.Batch * p.Op.Heads, p.Queries, p.Size), Join(memory, p, x, [x.Sinks, sinks, output, logSumExp]));
+        long heads = (long)p.Batch * p.Op.Heads;
+        TensorCores? mma = aligned ? OnTensorCores(p) : null;
+        ReadOnlySpan<KernelArgument> arguments = Join(memory, p, x, [x.Sinks, sinks, output, logSumExp]);
+        Launch(device, mma?.Forward, mma?.Tiles(heads, p.Queries, 128, 256), s_forward, p.Type, Tiles(heads, p.Queries, p.Size), arguments);
     }
 
     /// <summary>Writes, or adds to, the gradients that there are; of keys and values those of the S tokens.</summary>
@@ -97,22 +103,35 @@ internal static class AttentionCuda
             device.Launch(s_dsinks, shape, x.Sinks, x.Sinks!.DType, g.LogSumExp, g.Delta, g.Sinks, g.Sinks.DType, g.AddSinks, p.Batch, p.Queries, p.Op.Heads);
         }
 
-        if ((g.Key ?? g.Value) is not null && p.Batch > 0 && p.Keys > 0)
+        nint dq = p.At(g.Query, 0), dk = p.At(g.Key, 1), dv = p.At(g.Value, 2);
+        nint places = p.At(x.Query, 0) | p.At(x.Key, 1) | p.At(x.Value, 2) | g.OutputGradient.DevicePointer() | dq | dk | dv;
+        TensorCores? mma = IsAligned(places) ? OnTensorCores(p) : null;
+        if (dk + dv != 0 && p.Batch > 0 && p.Keys > 0)
         {
-            device.Launch(
-                s_dkDv,
-                p.Type,
-                Tiles((long)p.Batch * p.Op.KeyHeads, p.Keys, p.Size),
-                Join(memory, p, x, [g.OutputGradient, g.LogSumExp, g.Delta, p.At(g.Key, 1), g.AddKey, p.At(g.Value, 2), g.AddValue]));
+            long heads = (long)p.Batch * p.Op.KeyHeads;
+            ReadOnlySpan<KernelArgument> arguments = Join(memory, p, x, [g.OutputGradient, g.LogSumExp, g.Delta, dk, g.AddKey, dv, g.AddValue]);
+            Launch(device, mma?.KeysAndValues, mma?.Tiles(heads, p.Keys, 256, 512), s_dkDv, p.Type, Tiles(heads, p.Keys, p.Size), arguments);
         }
 
-        if (g.Query is not null && rows > 0)
+        if (dq != 0 && rows > 0)
         {
-            device.Launch(
-                s_dq,
-                p.Type,
-                Tiles((long)p.Batch * p.Op.Heads, p.Queries, p.Size),
-                Join(memory, p, x, [g.OutputGradient, g.LogSumExp, g.Delta, p.At(g.Query, 0), g.AddQuery]));
+            long heads = (long)p.Batch * p.Op.Heads;
+            ReadOnlySpan<KernelArgument> arguments = Join(memory, p, x, [g.OutputGradient, g.LogSumExp, g.Delta, dq, g.AddQuery]);
+            Launch(device, mma?.Queries, mma?.Tiles(heads, p.Queries, 128, 384), s_dq, p.Type, Tiles(heads, p.Queries, p.Size), arguments);
+        }
+    }
+
+    // The fast kernel where there is one, else the plain one.
+    private static void Launch(
+        CudaDevice device, Kernel? fast, LaunchShape? fastShape, Kernel plain, DType type, LaunchShape plainShape, ReadOnlySpan<KernelArgument> arguments)
+    {
+        if (fast is not null && fastShape is { } shape)
+        {
+            device.Launch(fast, shape, arguments);
+        }
+        else
+        {
+            device.Launch(plain, type, plainShape, arguments);
         }
     }
 
@@ -128,7 +147,10 @@ internal static class AttentionCuda
         return p.Queries <= DecodeQueries && p.Keys > 0 && p.Size % pack == 0 && p.Size <= 32 * pack;
     }
 
-    private static bool IsAligned(in AttentionProblem p, Inputs x) => ((p.At(x.Query, 0) | p.At(x.Key, 1) | p.At(x.Value, 2)) & 15) == 0;
+    private static bool IsAligned(nint addresses) => (addresses & 15) == 0;
+
+    private static TensorCores? OnTensorCores(in AttentionProblem p) =>
+        p.Type != DType.BF16 || !(p.Op.Scale > 0) ? null : p.Size == 64 ? s_mma64 : p.Size == 128 ? s_mma128 : null;
 
     // ATTENTION_ARGUMENTS and ATTENTION_INPUTS of attention.cuh, then the kernel's own.
     private static ReadOnlySpan<KernelArgument> Join(Span<KernelArgument> memory, in AttentionProblem p, Inputs x, ReadOnlySpan<KernelArgument> own)
@@ -141,6 +163,19 @@ internal static class AttentionCuda
         common.CopyTo(memory);
         own.CopyTo(memory[common.Length..]);
         return memory[..(common.Length + own.Length)];
+    }
+
+    /// <summary>The kernels of attention_mma.cu for one head size; each block has 128 tokens of one head.</summary>
+    private sealed class TensorCores(int size)
+    {
+        public Kernel Forward { get; } = new("attention_mma", $"attention_mma_forward_{size}");
+
+        public Kernel KeysAndValues { get; } = new("attention_mma", $"attention_mma_dk_dv_{size}");
+
+        public Kernel Queries { get; } = new("attention_mma", $"attention_mma_dq_{size}");
+
+        public LaunchShape Tiles(long heads, int tokens, int block, int sharedRows) =>
+            new(heads * ((tokens + 127) / 128), block) { SharedBytes = sharedRows * size * sizeof(ushort) };
     }
 
     /// <summary>The inputs; query, key and value are one tensor where they are packed.</summary>
