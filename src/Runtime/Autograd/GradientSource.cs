@@ -22,6 +22,13 @@ internal struct GradientSlot
 
     public void Accumulate(Tape tape, TensorSpec spec, Tensor gradient)
     {
+        if (Value is null && gradient.DType != tape.Device.GradientType(spec.DType) && tape.Device.Plans == DeviceKind.Cuda)
+        {
+            Tensor cast = Target(tape, spec, out _);
+            tape.Device.CastInto(cast, gradient);
+            return;
+        }
+
         if (Value is null)
         {
             // A reference, not a copy: the same gradient may pass to several inputs (addition), and none writes while others hold it.
@@ -39,7 +46,7 @@ internal struct GradientSlot
         accumulate = Value is not null;
         if (Value is null)
         {
-            Value = tape.Arena.Allocate(spec.Shape, GradientType(spec.DType), MemoryCategory.Activations);
+            Value = tape.Arena.Allocate(spec.Shape, tape.Device.GradientType(spec.DType), MemoryCategory.Activations);
             Value.Storage.Retain();
             Value.Storage.Disown();
             return Value;
@@ -60,7 +67,7 @@ internal struct GradientSlot
         Take()?.Storage.Release();
     }
 
-    /// <summary>Gradients of 16-bit tensors are F32.</summary>
+    /// <summary>Gradients of 16-bit parameters are F32, and so are those of 16-bit activations on the CPU.</summary>
     public static DType GradientType(DType dtype) => dtype == DType.F64 ? DType.F64 : DType.F32;
 
     private Tensor Writable(Tape tape, TensorSpec spec)

@@ -97,7 +97,7 @@ public sealed class Parameter
             }
             else
             {
-                target.CopyFrom(gradient.Shape == target.Shape ? gradient : gradient.Alias(target.Shape));
+                tape.Device.CastInto(target, gradient);
             }
         }
 

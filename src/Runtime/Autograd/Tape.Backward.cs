@@ -1,6 +1,3 @@
-using System.Numerics.Tensors;
-using Graft.Runtime.Cpu;
-
 namespace Graft.Runtime;
 
 public sealed partial class Tape
@@ -19,19 +16,8 @@ public sealed partial class Tape
         }
 
         using Scope scope = Arena.Enter("backward");
-        Tensor seed = Arena.Allocate(loss.Shape, GradientSlot.GradientType(loss.DType), MemoryCategory.Activations);
-        if (Device.Kind == DeviceKind.Cpu)
-        {
-            if (seed.DType == DType.F64)
-            {
-                seed.AsSpan<double>().Fill(scale);
-            }
-            else
-            {
-                seed.AsSpan<float>().Fill(scale);
-            }
-        }
-
+        Tensor seed = Arena.Allocate(loss.Shape, Device.GradientType(loss.DType), MemoryCategory.Activations);
+        Device.FillWith(seed, scale);
         Backward(loss, seed, keep);
     }
 
@@ -85,22 +71,7 @@ public sealed partial class Tape
     }
 
     /// <summary>target += gradient, same number of elements.</summary>
-    internal unsafe void AddInto(Tensor target, Tensor gradient)
-    {
-        if (Device is not CpuDevice cpu)
-        {
-            return;
-        }
-
-        if (target.DType == DType.F64)
-        {
-            TensorPrimitives.Add(target.AsSpan<double>(), gradient.AsSpan<double>(), target.AsSpan<double>());
-            return;
-        }
-
-        AddWork work = new() { Target = target.Pointer<float>(), Gradient = gradient.Pointer<float>(), Count = target.Shape.Count };
-        cpu.Team.Run((int)((work.Count + AddWork.Grain - 1) / AddWork.Grain), ref work);
-    }
+    internal void AddInto(Tensor target, Tensor gradient) => Device.AddInto(target, gradient);
 
     private void CountUses(Node node)
     {
@@ -145,22 +116,5 @@ public sealed partial class Tape
         public override Tensor Target(Tape tape, int index, out bool accumulate) => _slot.Target(tape, spec, out accumulate);
 
         public void Release() => _slot.Release();
-    }
-
-    private unsafe struct AddWork : IChunkWork
-    {
-        public const long Grain = 1 << 16;
-
-        public float* Target;
-        public float* Gradient;
-        public long Count;
-
-        public readonly void Invoke(int chunk, int worker)
-        {
-            long start = chunk * Grain;
-            int length = (int)Math.Min(Grain, Count - start);
-            Span<float> target = new(Target + start, length);
-            TensorPrimitives.Add(target, new ReadOnlySpan<float>(Gradient + start, length), target);
-        }
     }
 }

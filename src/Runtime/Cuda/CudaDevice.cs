@@ -24,4 +24,18 @@ public sealed class CudaDevice : Device
     internal override nint AllocateSlab(long bytes) => throw new NotSupportedException();
 
     internal override void FreeSlab(nint address, long bytes) => throw new NotSupportedException();
+
+    internal override void Upload(ReadOnlySpan<byte> from, nint to) => throw new NotSupportedException();
+
+    internal override void Download(nint from, Span<byte> to) => throw new NotSupportedException();
+
+    internal override void Copy(nint from, nint to, long bytes) => throw new NotSupportedException();
+
+    internal override void Fill(nint at, byte value, long bytes) => throw new NotSupportedException();
+
+    internal override void AddInto(Tensor target, Tensor source) => throw new NotSupportedException();
+
+    internal override void CastInto(Tensor target, Tensor source) => throw new NotSupportedException();
+
+    internal override void FillWith(Tensor target, float value) => throw new NotSupportedException();
 }

@@ -34,6 +34,20 @@ public sealed class CpuDevice : Device
 
     internal override unsafe void FreeSlab(nint address, long bytes) => NativeMemory.AlignedFree((void*)address);
 
+    internal override unsafe void Upload(ReadOnlySpan<byte> from, nint to) => from.CopyTo(new Span<byte>((void*)to, from.Length));
+
+    internal override unsafe void Download(nint from, Span<byte> to) => new ReadOnlySpan<byte>((void*)from, to.Length).CopyTo(to);
+
+    internal override unsafe void Copy(nint from, nint to, long bytes) => Buffer.MemoryCopy((void*)from, (void*)to, bytes, bytes);
+
+    internal override unsafe void Fill(nint at, byte value, long bytes) => NativeMemory.Fill((void*)at, (nuint)bytes, value);
+
+    internal override void AddInto(Tensor target, Tensor source) => CpuGradients.AddInto(Team, target, source);
+
+    internal override void CastInto(Tensor target, Tensor source) => CpuGradients.CastInto(target, source);
+
+    internal override void FillWith(Tensor target, float value) => CpuGradients.FillWith(target, value);
+
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {

@@ -55,9 +55,44 @@ public abstract class Device : IDisposable
     /// <summary>True where addresses are those of host memory.</summary>
     internal virtual bool IsHost => Kind == DeviceKind.Cpu;
 
+    /// <summary>True where the device computes; false on meta, which runs shape rules and bookkeeping only, so that values are neither read nor written there.</summary>
+    public bool Computes => Kind != DeviceKind.Meta;
+
+    /// <summary>Debugging: every block of an arena is an allocation of its own, so that a tool can see each tensor's bounds.</summary>
+    internal virtual bool GuardsBlocks => false;
+
+    /// <summary>Waits until everything asked of the device is done, and raises what went wrong. Reading elements does it by itself.</summary>
+    public virtual void Synchronize()
+    {
+    }
+
     internal abstract nint AllocateSlab(long bytes);
 
     internal abstract void FreeSlab(nint address, long bytes);
+
+    /// <summary>Host to device; the source may be written again when it returns.</summary>
+    internal abstract void Upload(ReadOnlySpan<byte> from, nint to);
+
+    /// <summary>Device to host; done when it returns.</summary>
+    internal abstract void Download(nint from, Span<byte> to);
+
+    /// <summary>Within the device, in order with the ops.</summary>
+    internal abstract void Copy(nint from, nint to, long bytes);
+
+    /// <summary>Sets bytes, in order with the ops.</summary>
+    internal abstract void Fill(nint at, byte value, long bytes);
+
+    /// <summary>target += source element by element, as many elements each; target F32 or F64, or BF16 where the device computes in it.</summary>
+    internal abstract void AddInto(Tensor target, Tensor source);
+
+    /// <summary>target = source in the target's dtype, as many elements each; both float.</summary>
+    internal abstract void CastInto(Tensor target, Tensor source);
+
+    /// <summary>Sets all elements of a float tensor.</summary>
+    internal abstract void FillWith(Tensor target, float value);
+
+    /// <summary>The dtype of the gradient of an activation: that of the activation on CUDA, at least F32 elsewhere.</summary>
+    internal DType GradientType(DType activation) => Plans == DeviceKind.Cuda ? activation : GradientSlot.GradientType(activation);
 
     internal void Attach(Arena arena)
     {

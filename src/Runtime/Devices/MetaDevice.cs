@@ -24,4 +24,30 @@ public sealed class MetaDevice : Device
     internal override void FreeSlab(nint address, long bytes)
     {
     }
+
+    internal override void Upload(ReadOnlySpan<byte> from, nint to)
+    {
+    }
+
+    internal override void Download(nint from, Span<byte> to) => throw new GraftException("The meta device holds no elements that could be read.");
+
+    internal override void Copy(nint from, nint to, long bytes)
+    {
+    }
+
+    internal override void Fill(nint at, byte value, long bytes)
+    {
+    }
+
+    internal override void AddInto(Tensor target, Tensor source)
+    {
+    }
+
+    internal override void CastInto(Tensor target, Tensor source)
+    {
+    }
+
+    internal override void FillWith(Tensor target, float value)
+    {
+    }
 }

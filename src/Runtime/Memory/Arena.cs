@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace Graft.Runtime;
 
 /// <summary>Memory of one lifetime on one device: persistent (weights, optimizer state) or a step's (activations), given out as blocks and accounted by category.</summary>
@@ -47,7 +45,7 @@ public sealed class Arena : IDisposable
         ObjectDisposedException.ThrowIf(_disposed, this);
         long bytes = BlockAllocator.RoundUp(shape.Count * dtype.Size());
         Frame frame = _frames[_depth];
-        BlockAllocator.Block block = _blocks.Take(bytes);
+        BlockAllocator.Block block = _blocks.Take(bytes, shape.Count * dtype.Size());
         Storage storage = _spare.TryPop(out Storage? spare) ? spare : new Storage(this);
         storage.Open(block, category, frame);
         frame.Add(storage);
@@ -59,10 +57,7 @@ public sealed class Arena : IDisposable
 
         if (s_poison && storage.Address != 0)
         {
-            unsafe
-            {
-                NativeMemory.Fill((void*)storage.Address, (nuint)bytes, 0xFF);
-            }
+            Device.Fill(storage.Address, 0xFF, bytes);
         }
 
         return new Tensor(shape, dtype, storage, 0, name is null ? frame.Name : new Tensor.Label(name, frame.Name));
@@ -194,10 +189,7 @@ public sealed class Arena : IDisposable
 
         if (s_poison && address != 0)
         {
-            unsafe
-            {
-                NativeMemory.Fill((void*)address, (nuint)storage.Bytes, 0xFF);
-            }
+            Device.Fill(address, 0xFF, storage.Bytes);
         }
 
         _current[storage.Category] -= storage.Bytes;

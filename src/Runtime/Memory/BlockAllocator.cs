@@ -10,6 +10,7 @@ internal sealed class BlockAllocator(Device device, long slabBytes) : IDisposabl
     private readonly List<Slab> _slabs = [];
     private readonly List<Block> _free = [];
     private readonly Stack<Block> _spare = new();
+    private readonly HashSet<Slab> _guarded = []; // allocations that are one block each: only where the device guards blocks
 
     public long SlabBytes { get; private set; }
 
@@ -20,8 +21,19 @@ internal sealed class BlockAllocator(Device device, long slabBytes) : IDisposabl
     public static long RoundUp(long bytes) => Math.Max(Alignment, (bytes + Alignment - 1) & -Alignment);
 
     /// <summary>Takes a block of exactly <paramref name="bytes"/> (already rounded).</summary>
-    public Block Take(long bytes)
+    /// <param name="bytes">The size of the block.</param>
+    /// <param name="used">How many of them the tensor has.</param>
+    public Block Take(long bytes, long used)
     {
+        if (device.GuardsBlocks)
+        {
+            UsedBlocks++;
+            SlabBytes += bytes;
+            Slab own = new(-1, device.AllocateSlab(Math.Max(1, used)), Math.Max(1, used));
+            _ = _guarded.Add(own);
+            return NewBlock(own, 0, bytes);
+        }
+
         int at = LowerBound(bytes);
         if (at == _free.Count)
         {
@@ -55,6 +67,15 @@ internal sealed class BlockAllocator(Device device, long slabBytes) : IDisposabl
     public void Return(Block block)
     {
         UsedBlocks--;
+        if (device.GuardsBlocks)
+        {
+            _ = _guarded.Remove(block.Slab);
+            device.FreeSlab(block.Slab.Address, block.Slab.Bytes);
+            SlabBytes -= block.Bytes;
+            _spare.Push(block);
+            return;
+        }
+
         if (block.Next is { IsFree: true } next)
         {
             RemoveFree(next);
@@ -88,11 +109,12 @@ internal sealed class BlockAllocator(Device device, long slabBytes) : IDisposabl
 
     private void Clear()
     {
-        foreach (Slab slab in _slabs)
+        foreach (Slab slab in _slabs.Concat(_guarded))
         {
             device.FreeSlab(slab.Address, slab.Bytes);
         }
 
+        _guarded.Clear();
         _slabs.Clear();
         _free.Clear();
         SlabBytes = 0;

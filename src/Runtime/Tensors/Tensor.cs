@@ -77,11 +77,43 @@ public sealed class Tensor
     /// <summary>The bytes of the elements, read only, whatever their type; throws as <see cref="AsSpan{T}"/> does.</summary>
     public unsafe ReadOnlySpan<byte> AsBytes() => new(RawPointer(), checked((int)Spec.Bytes));
 
-    /// <summary>A managed copy of the elements; throws as <see cref="AsSpan{T}"/> does.</summary>
+    /// <summary>A managed copy of the elements, from any device that holds some.</summary>
+    /// <exception cref="DTypeException">The elements are of another type.</exception>
+    /// <exception cref="ObjectDisposedException">The memory's lifetime is over.</exception>
+    /// <exception cref="GraftException">The tensor lies on meta.</exception>
     public T[] ToArray<T>()
         where T : unmanaged
     {
-        return AsSpan<T>().ToArray();
+        T[] values = new T[Shape.Count];
+        CopyTo(values.AsSpan());
+        return values;
+    }
+
+    /// <summary>Copies elements from <paramref name="start"/> on to the host, as many as fit; throws as <see cref="ToArray{T}"/> does.</summary>
+    public void CopyTo<T>(Span<T> destination, long start = 0)
+        where T : unmanaged
+    {
+        CheckRange<T>(start, destination.Length);
+        if (!Device.Computes)
+        {
+            ThrowNotOnHost();
+        }
+
+        if (destination.Length > 0)
+        {
+            Device.Download(DevicePointer() + (nint)(start * DType.Size()), MemoryMarshal.AsBytes(destination));
+        }
+    }
+
+    /// <summary>The bytes of elements from byte <paramref name="start"/> on, copied to the host whatever their type.</summary>
+    internal void ReadBytes(long start, Span<byte> destination)
+    {
+        if (start < 0 || start + destination.Length > Spec.Bytes)
+        {
+            throw new ShapeException($"{this}: {destination.Length} bytes from {start} on were asked for; it has {Spec.Bytes}.");
+        }
+
+        Device.Download(DevicePointer() + (nint)start, destination);
     }
 
     /// <summary>The one element of a tensor of one element, as a double. NaN on the meta device, which computes nothing.</summary>
@@ -92,16 +124,16 @@ public sealed class Tensor
             throw new ShapeException($"{this}: ReadScalar needs a tensor of one element.");
         }
 
-        return Device.Kind == DeviceKind.Meta ? double.NaN : DType switch
+        return !Device.Computes ? double.NaN : DType switch
         {
-            DType.F32 => AsSpan<float>()[0],
-            DType.F64 => AsSpan<double>()[0],
-            DType.BF16 => (float)AsSpan<BFloat16>()[0],
-            DType.F16 => (double)AsSpan<Half>()[0],
-            DType.I64 => AsSpan<long>()[0],
-            DType.I32 => AsSpan<int>()[0],
-            DType.U8 => AsSpan<byte>()[0],
-            _ => AsSpan<bool>()[0] ? 1 : 0,
+            DType.F32 => First<float>(),
+            DType.F64 => First<double>(),
+            DType.BF16 => (float)First<BFloat16>(),
+            DType.F16 => (double)First<Half>(),
+            DType.I64 => First<long>(),
+            DType.I32 => First<int>(),
+            DType.U8 => First<byte>(),
+            _ => First<bool>() ? 1 : 0,
         };
     }
 
@@ -115,14 +147,24 @@ public sealed class Tensor
             throw new ShapeException($"{this}: {values.Length} values were given for {Shape.Count} elements.");
         }
 
-        if (Device.Kind != DeviceKind.Meta)
+        Write(values, 0);
+    }
+
+    /// <summary>Overwrites elements from <paramref name="start"/> on, as many as are given; does nothing on the meta device.</summary>
+    /// <exception cref="ShapeException">They reach past the end.</exception>
+    /// <exception cref="DTypeException">The elements are of another type.</exception>
+    public void Write<T>(ReadOnlySpan<T> values, long start)
+        where T : unmanaged
+    {
+        CheckRange<T>(start, values.Length);
+        if (Device.Computes && values.Length > 0)
         {
-            values.CopyTo(AsSpan<T>());
+            Device.Upload(MemoryMarshal.AsBytes(values), DevicePointer() + (nint)(start * DType.Size()));
         }
     }
 
-    /// <summary>Overwrites all elements with those of another tensor of the same shape and dtype; does nothing on the meta device.</summary>
-    public unsafe void CopyFrom(Tensor source)
+    /// <summary>Overwrites all elements with those of another tensor of the same shape and dtype, from any device; does nothing where either lies on meta.</summary>
+    public void CopyFrom(Tensor source)
     {
         ArgumentNullException.ThrowIfNull(source);
         if (source.Spec != Spec)
@@ -130,18 +172,53 @@ public sealed class Tensor
             throw new ShapeException($"{this} cannot be overwritten by {source}: shape and dtype must be the same.");
         }
 
-        if (Device.Kind != DeviceKind.Meta)
+        if (Device.Computes && source.Device.Computes && Shape.Count > 0)
         {
-            Buffer.MemoryCopy(source.RawPointer(), RawPointer(), Spec.Bytes, Spec.Bytes);
+            DeviceTransfer.Copy(source, this);
+        }
+    }
+
+    /// <summary>Overwrites a run of elements with a run of another tensor's, of the same dtype and on the same device; does nothing on the meta device.</summary>
+    /// <param name="source">Where they come from.</param>
+    /// <param name="sourceStart">The first of them.</param>
+    /// <param name="start">Where they go.</param>
+    /// <param name="count">How many.</param>
+    public void CopyFrom(Tensor source, long sourceStart, long start, long count)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        if (source.DType != DType || source.Device != Device || long.Min(sourceStart, start) < 0 || count < 0
+            || sourceStart + count > source.Shape.Count || start + count > Shape.Count)
+        {
+            throw new ShapeException($"{this}: {count} elements of {source} from {sourceStart} on cannot go to {start}: one dtype, one device and enough elements are needed.");
+        }
+
+        if (Device.Computes && count > 0)
+        {
+            int size = DType.Size();
+            Device.Copy(source.DevicePointer() + (nint)(sourceStart * size), DevicePointer() + (nint)(start * size), count * size);
         }
     }
 
     /// <summary>Sets all bytes to zero; does nothing on the meta device.</summary>
-    public unsafe void Clear()
+    public void Clear()
     {
-        if (Device.Kind != DeviceKind.Meta)
+        if (Device.Computes && Shape.Count > 0)
         {
-            NativeMemory.Clear(RawPointer(), (nuint)Spec.Bytes);
+            Device.Fill(DevicePointer(), 0, Spec.Bytes);
+        }
+    }
+
+    /// <summary>Sets all elements of a float tensor to one value; does nothing on the meta device.</summary>
+    public void Fill(float value)
+    {
+        if (!DType.IsFloat())
+        {
+            ThrowDType("a float");
+        }
+
+        if (Device.Computes && Shape.Count > 0)
+        {
+            Device.FillWith(this, value);
         }
     }
 
@@ -210,6 +287,28 @@ public sealed class Tensor
         return (byte*)Storage.Address + _byteOffset;
     }
 
+    private T First<T>()
+        where T : unmanaged
+    {
+        T value = default;
+        CopyTo(new Span<T>(ref value));
+        return value;
+    }
+
+    private void CheckRange<T>(long start, long count)
+        where T : unmanaged
+    {
+        if (DTypeExtensions.Of<T>() != DType)
+        {
+            ThrowDType(typeof(T).Name);
+        }
+
+        if (start < 0 || start + count > Shape.Count)
+        {
+            throw new ShapeException($"{this}: elements {start} to {start + count} were asked for; it has {Shape.Count}.");
+        }
+    }
+
     [DoesNotReturn]
     private void ThrowDType(string asked) => throw new DTypeException($"{this} was read as {asked}: its elements are {DType.Name()}.");
 
@@ -219,7 +318,7 @@ public sealed class Tensor
         $"{this} was used after its memory was given back: it was made in {Scope}, which has ended, was freed, or was consumed by backward{(Arena.IsDisposed ? $" (arena '{Arena.Name}' was disposed)" : "")}.");
 
     [DoesNotReturn]
-    private void ThrowNotOnHost() => throw new GraftException($"{this} lies on {Device.Name}, which holds no elements that the host can read.");
+    private void ThrowNotOnHost() => throw new GraftException($"{this} lies on {Device.Name}, whose elements the host cannot reach in place: copy them with ToArray or CopyTo (meta holds none).");
 
     /// <summary>A name, and the scope that the tensor was made in.</summary>
     internal sealed record Label(string Name, string Scope);
