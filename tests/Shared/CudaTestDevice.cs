@@ -62,6 +62,7 @@ public static class CudaTestDevice
 
         Assert.That(build.ExitCode, Is.Zero, $"tests/CudaEmulator/build.sh: {output.Result}{errors}");
         Environment.SetEnvironmentVariable("GRAFT_CUDA_PATH", EmulatorFolder);
+        Environment.SetEnvironmentVariable("GRAFT_EMU_DEVICES", "2");
         Environment.SetEnvironmentVariable("GRAFT_CACHE", Path.Combine(EmulatorFolder, "kernels"));
         return null;
     }
