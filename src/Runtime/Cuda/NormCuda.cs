@@ -44,6 +44,13 @@ internal static class NormCuda
     /// <summary>Floats of memory for each vector of weights that gets a gradient.</summary>
     public static long PartFloats(TensorSpec x) => (long)Parts(x) * x.Shape.Last;
 
+    /// <summary>Floats of memory for the gradients of a weight, a bias, or both.</summary>
+    public static long LayerFloats(TensorSpec x, bool weight, bool bias)
+    {
+        long alone = bias && !weight ? ReduceCuda.Workspace(ReduceCuda.RowsOf(x.Shape, x.Shape.Last)) : 0;
+        return Math.Max(alone, PartFloats(x) * ((weight ? 1 : 0) + (bias ? 1 : 0)));
+    }
+
     public static void RmsBackward(BackwardCall c, GradientMemory dx, GradientMemory dw, Tensor parts)
     {
         Tensor x = c.Input(0), w = c.Input(1), rstd = c.Saved(), dy = c.OutputGradient;
