@@ -113,6 +113,31 @@ __device__ __forceinline__ void store_pack(T* p, const Pack<T>& x)
     *reinterpret_cast<uint4*>(p) = *reinterpret_cast<const uint4*>(&x);
 }
 
+// ---- reductions over groups of WIDTH neighbouring lanes, a power of two; all 32 lanes take part -----------------------------------------------------------
+template <int WIDTH>
+__device__ __forceinline__ float group_sum(float x)
+{
+#pragma unroll
+    for (int distance = WIDTH / 2; distance > 0; distance >>= 1)
+    {
+        x += __shfl_xor_sync(0xffffffffu, x, distance);
+    }
+
+    return x;
+}
+
+template <int WIDTH>
+__device__ __forceinline__ float group_max(float x)
+{
+#pragma unroll
+    for (int distance = WIDTH / 2; distance > 0; distance >>= 1)
+    {
+        x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, distance));
+    }
+
+    return x;
+}
+
 // ---- block reductions --------------------------------------------------------------------------------------------------------------------------
 // Over all threads of a one-dimensional block, the same bits in every thread. `shared` holds 32 floats and may be used again at once after the call.
 __device__ __forceinline__ float block_sum(float x, float* shared)

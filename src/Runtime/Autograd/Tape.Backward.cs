@@ -43,7 +43,14 @@ public sealed partial class Tape
             if (node.HasGradient)
             {
                 using Scope scope = Arena.Enter(node.Info.Name);
-                node.Backward(new BackwardCall(Eager(), node));
+                try
+                {
+                    node.Backward(new BackwardCall(Eager(), node));
+                }
+                catch (OutOfDeviceMemoryException e)
+                {
+                    throw e.During($"{node.Info.Name}, backward");
+                }
             }
 
             if (keep)

@@ -245,18 +245,16 @@ public sealed partial class Tape : IDisposable
         TOp.Infer(in op, ref infer);
         results.OutputCount = infer.OutputCount;
         results.ExtraCount = infer.SavedCount;
-        for (int i = 0; i < infer.OutputCount; i++)
+        Tensor? workspace;
+        try
         {
-            results.Outputs[i] = Arena.Allocate(outputSpecs[i].Shape, outputSpecs[i].DType, MemoryCategory.Activations);
+            workspace = Take(ref results, outputSpecs, extraSpecs, infer.WorkspaceBytes);
+        }
+        catch (OutOfDeviceMemoryException e)
+        {
+            throw e.During(info.Name);
         }
 
-        for (int i = 0; i < infer.SavedCount; i++)
-        {
-            results.Extras[i] = Arena.Allocate(extraSpecs[i].Shape, extraSpecs[i].DType, MemoryCategory.Activations);
-        }
-
-        Tensor? workspace = infer.WorkspaceBytes == 0 ? null
-            : Arena.Allocate(new Shape(checked((int)infer.WorkspaceBytes)), DType.U8, MemoryCategory.Workspace);
         if (Device is CpuDevice cpu)
         {
             ReadOnlySpan<Tensor> outputs = ((Span<Tensor>)results.Outputs)[..results.OutputCount];
@@ -271,6 +269,21 @@ public sealed partial class Tape : IDisposable
         }
 
         workspace?.Disown();
+    }
+
+    private Tensor? Take(ref Results results, in SpecBuffer outputs, in SpecBuffer extras, long workspaceBytes)
+    {
+        for (int i = 0; i < results.OutputCount; i++)
+        {
+            results.Outputs[i] = Arena.Allocate(outputs[i].Shape, outputs[i].DType, MemoryCategory.Activations);
+        }
+
+        for (int i = 0; i < results.ExtraCount; i++)
+        {
+            results.Extras[i] = Arena.Allocate(extras[i].Shape, extras[i].DType, MemoryCategory.Activations);
+        }
+
+        return workspaceBytes == 0 ? null : Arena.Allocate(new Shape(checked((int)workspaceBytes)), DType.U8, MemoryCategory.Workspace);
     }
 
     private static void DropExtras(ref Results results)

@@ -93,6 +93,9 @@ internal struct BroadcastPlan
         return plan;
     }
 
+    /// <summary>The length of an axis, and how far each operand moves along it.</summary>
+    public readonly (long Length, long X, long Y) Axis(int i) => (_lengths[i], _xStrides[i], _yStrides[i]);
+
     /// <summary>Where the operands of a run begin.</summary>
     public readonly (long X, long Y) Offsets(long row)
     {

@@ -76,4 +76,7 @@ public sealed class OutOfDeviceMemoryException : GraftException
         : base(message, innerException)
     {
     }
+
+    /// <summary>The same with the op that asked for the memory in front.</summary>
+    internal OutOfDeviceMemoryException During(string op) => new($"{op}: {Message}", this);
 }

@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = |x|; the slope at 0 is 0.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Abs : IOp<Abs>
 {
+    private static readonly UnaryKernels s_cuda = new("abs");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("abs", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Abs : IOp<Abs>
     public static void Forward(in Abs op, CpuCall c) => UnaryOps.Forward(c, default(AbsOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Abs op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(AbsBackwardOperator));
+    public static void Forward(in Abs op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Abs op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(AbsBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Abs"/> on a tape.</summary>

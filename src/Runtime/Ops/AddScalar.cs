@@ -3,10 +3,12 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x + term.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 /// <param name="Term">The term.</param>
 public readonly record struct AddScalar(double Term) : IOp<AddScalar>
 {
+    private static readonly UnaryKernels s_cuda = new("add_scalar");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("add_scalar", 1);
 
@@ -21,6 +23,9 @@ public readonly record struct AddScalar(double Term) : IOp<AddScalar>
 
     /// <inheritdoc/>
     public static void Forward(in AddScalar op, CpuCall c) => UnaryOps.Forward(c, new AddScalarOperator(op.Term));
+
+    /// <inheritdoc/>
+    public static void Forward(in AddScalar op, CudaCall c) => s_cuda.Forward(c, op.Term);
 
     /// <inheritdoc/>
     public static void Backward(in AddScalar op, BackwardCall c) => c.Accumulate(0, c.OutputGradient);

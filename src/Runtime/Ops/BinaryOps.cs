@@ -7,7 +7,7 @@ internal static class BinaryOps
 {
     public static void Infer(ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         c.RequireType(1, c.Input(0).DType);
         if (!BroadcastPlan.TryCombine(c.Shape(0), c.Shape(1), out Shape shape))
         {

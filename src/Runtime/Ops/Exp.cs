@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = e^x.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Exp : IOp<Exp>
 {
+    private static readonly UnaryKernels s_cuda = new("exp");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("exp", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Exp : IOp<Exp>
     public static void Forward(in Exp op, CpuCall c) => UnaryOps.Forward(c, default(ExpOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Exp op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(MultiplyOperator));
+    public static void Forward(in Exp op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Exp op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(MultiplyOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Exp"/> on a tape.</summary>

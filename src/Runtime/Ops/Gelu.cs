@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x/2 · (1 + erf(x/√2)).</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Gelu : IOp<Gelu>
 {
+    private static readonly UnaryKernels s_cuda = new("gelu");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("gelu", 1, "arXiv:1606.08415", Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Gelu : IOp<Gelu>
     public static void Forward(in Gelu op, CpuCall c) => UnaryOps.Forward(c, default(GeluErfOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Gelu op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(GeluErfBackwardOperator));
+    public static void Forward(in Gelu op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Gelu op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(GeluErfBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Gelu"/> on a tape.</summary>

@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))): GPT-2's form.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct GeluTanh : IOp<GeluTanh>
 {
+    private static readonly UnaryKernels s_cuda = new("gelu_tanh");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("gelu_tanh", 1, "arXiv:1606.08415", Recompute: true);
 
@@ -26,7 +28,10 @@ public readonly record struct GeluTanh : IOp<GeluTanh>
     public static void Forward(in GeluTanh op, CpuCall c) => UnaryOps.Forward(c, default(GeluTanhOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in GeluTanh op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(GeluTanhBackwardOperator));
+    public static void Forward(in GeluTanh op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in GeluTanh op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(GeluTanhBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.GeluTanh"/> on a tape.</summary>

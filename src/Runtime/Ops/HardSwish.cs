@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x · clamp(x + 3, 0, 6) / 6.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct HardSwish : IOp<HardSwish>
 {
+    private static readonly UnaryKernels s_cuda = new("hard_swish");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("hard_swish", 1, "arXiv:1905.02244", Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct HardSwish : IOp<HardSwish>
     public static void Forward(in HardSwish op, CpuCall c) => UnaryOps.Forward(c, default(HardSwishOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in HardSwish op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(HardSwishBackwardOperator));
+    public static void Forward(in HardSwish op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in HardSwish op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(HardSwishBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.HardSwish"/> on a tape.</summary>

@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = log x; -∞ at 0, NaN below.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Log : IOp<Log>
 {
+    private static readonly UnaryKernels s_cuda = new("log");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("log", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Log : IOp<Log>
     public static void Forward(in Log op, CpuCall c) => UnaryOps.Forward(c, default(LogOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Log op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(LogBackwardOperator));
+    public static void Forward(in Log op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Log op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(LogBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Log"/> on a tape.</summary>

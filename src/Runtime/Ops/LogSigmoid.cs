@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = log sigmoid(x).</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct LogSigmoid : IOp<LogSigmoid>
 {
+    private static readonly UnaryKernels s_cuda = new("log_sigmoid");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("log_sigmoid", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct LogSigmoid : IOp<LogSigmoid>
     public static void Forward(in LogSigmoid op, CpuCall c) => UnaryOps.Forward(c, default(LogSigmoidOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in LogSigmoid op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(LogSigmoidBackwardOperator));
+    public static void Forward(in LogSigmoid op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in LogSigmoid op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(LogSigmoidBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.LogSigmoid"/> on a tape.</summary>

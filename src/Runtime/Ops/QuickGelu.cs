@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x · sigmoid(1.702 x).</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct QuickGelu : IOp<QuickGelu>
 {
+    private static readonly UnaryKernels s_cuda = new("quick_gelu");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("quick_gelu", 1, "arXiv:1606.08415", Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct QuickGelu : IOp<QuickGelu>
     public static void Forward(in QuickGelu op, CpuCall c) => UnaryOps.Forward(c, default(QuickGeluOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in QuickGelu op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(QuickGeluBackwardOperator));
+    public static void Forward(in QuickGelu op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in QuickGelu op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(QuickGeluBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.QuickGelu"/> on a tape.</summary>

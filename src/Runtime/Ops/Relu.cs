@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = max(x, 0); the slope at 0 is 0.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Relu : IOp<Relu>
 {
+    private static readonly UnaryKernels s_cuda = new("relu");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("relu", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Relu : IOp<Relu>
     public static void Forward(in Relu op, CpuCall c) => UnaryOps.Forward(c, default(ReluOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Relu op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(ReluBackwardOperator));
+    public static void Forward(in Relu op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Relu op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(ReluBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Relu"/> on a tape.</summary>

@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = max(x, 0)².</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct ReluSquared : IOp<ReluSquared>
 {
+    private static readonly UnaryKernels s_cuda = new("relu_squared");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("relu_squared", 1, "arXiv:2109.08668", Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct ReluSquared : IOp<ReluSquared>
     public static void Forward(in ReluSquared op, CpuCall c) => UnaryOps.Forward(c, default(ReluSquaredOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in ReluSquared op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(ReluSquaredBackwardOperator));
+    public static void Forward(in ReluSquared op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in ReluSquared op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(ReluSquaredBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.ReluSquared"/> on a tape.</summary>

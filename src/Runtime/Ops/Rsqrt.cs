@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = 1/√x.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Rsqrt : IOp<Rsqrt>
 {
+    private static readonly UnaryKernels s_cuda = new("rsqrt");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("rsqrt", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Rsqrt : IOp<Rsqrt>
     public static void Forward(in Rsqrt op, CpuCall c) => UnaryOps.Forward(c, default(RsqrtOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Rsqrt op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(RsqrtBackwardOperator));
+    public static void Forward(in Rsqrt op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Rsqrt op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(RsqrtBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Rsqrt"/> on a tape.</summary>

@@ -3,10 +3,12 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = factor · x.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 /// <param name="Factor">The factor.</param>
 public readonly record struct Scale(double Factor) : IOp<Scale>
 {
+    private static readonly UnaryKernels s_cuda = new("scale");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("scale", 1);
 
@@ -23,7 +25,10 @@ public readonly record struct Scale(double Factor) : IOp<Scale>
     public static void Forward(in Scale op, CpuCall c) => UnaryOps.Forward(c, new ScaleOperator(op.Factor));
 
     /// <inheritdoc/>
-    public static void Backward(in Scale op, BackwardCall c) => UnaryOps.Rescale(c, op.Factor);
+    public static void Forward(in Scale op, CudaCall c) => s_cuda.Forward(c, op.Factor);
+
+    /// <inheritdoc/>
+    public static void Backward(in Scale op, BackwardCall c) => UnaryOps.Rescale(c, op.Factor, s_cuda);
 }
 
 /// <summary><see cref="Runtime.Scale"/> on a tape.</summary>

@@ -5,8 +5,8 @@ namespace Graft.Runtime;
 /// <summary>out = softmax(s·q·kᵀ + mask)·v per head; never a (T, S) matrix.</summary>
 /// <remarks>
 /// q (B, T, H, D) or (B, T, H·D); k and v (B, S, K, D) or (B, S, K·D); or one qkv (B, T, (H + 2K)·D), the queries of all heads first. Then, each if its flag is set,
-/// ranges (B, T, 2) I32 and sinks (H). out has the shape of q; (B, T, H·D) for qkv. F32 (F64 by plain loops). Query head h reads key head h / (H / K), and
-/// query t stands at position S - T + t. An empty interval of visible keys gives zeros and no gradient. Backward recomputes the probabilities from lse (B, H, T).
+/// ranges (B, T, 2) I32 and sinks (H). out has the shape of q; (B, T, H·D) for qkv. F32; F64 on the CPU, by plain loops; BF16 on CUDA, where sinks are F32 or
+/// BF16. Query head h reads key head h / (H / K), and query t stands at position S - T + t. An empty interval of visible keys gives zeros and no gradient. Backward recomputes the probabilities from lse (B, H, T).
 /// Method: Dao 2023, arXiv:2307.08691. Memory besides out: 4·B·H·T bytes saved and as many in backward.
 /// </remarks>
 /// <param name="Heads">H.</param>
@@ -34,7 +34,7 @@ public readonly record struct ScaledDotProductAttention(
     {
         int inputs = op.InputSinks + (op.Sinks ? 1 : 0);
         c.Require(c.Count == inputs, $"{(op.Packed ? "qkv" : "q, k, v")}{(op.Ranges ? ", ranges" : "")}{(op.Sinks ? ", sinks" : "")} are needed");
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         DType type = c.Input(0).DType;
         c.Require(op.Heads > 0 && op.KeyHeads > 0 && op.Heads % op.KeyHeads == 0, $"{op.KeyHeads} key heads must divide {op.Heads} query heads");
         c.Require(op.Window >= 0 && op.SoftCap >= 0 && op.Keys >= 0, "window, soft cap and number of keys must not be negative");
@@ -64,7 +64,15 @@ public readonly record struct ScaledDotProductAttention(
 
         if (op.Sinks)
         {
-            c.RequireType(op.InputSinks, type);
+            if (c.Plans == DeviceKind.Cuda)
+            {
+                c.RequireType(op.InputSinks, DType.F32, DType.BF16);
+            }
+            else
+            {
+                c.RequireType(op.InputSinks, type);
+            }
+
             c.Require(c.Shape(op.InputSinks).Count == op.Heads, $"{op.Heads} sinks are needed");
         }
 
@@ -72,6 +80,11 @@ public readonly record struct ScaledDotProductAttention(
         if (c.Needs.Any)
         {
             c.Save(new Shape(s.Batch, op.Heads, s.Queries), DType.F32);
+        }
+
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            c.Workspace(AttentionCuda.WorkspaceBytes(Problem(op, s, type)));
         }
     }
 
@@ -101,6 +114,15 @@ public readonly record struct ScaledDotProductAttention(
     }
 
     /// <inheritdoc/>
+    public static void Forward(in ScaledDotProductAttention op, CudaCall c)
+    {
+        AttentionCuda.Inputs x = new(
+            c.Input(0), c.Input(op.Packed ? 0 : 1), c.Input(op.Packed ? 0 : 2), op.Ranges ? c.Input(op.InputRanges) : null, op.Sinks ? c.Input(op.InputSinks) : null);
+        AttentionProblem problem = Problem(op, new Sizes(op, x.Query.Shape, x.Key.Shape), x.Query.DType);
+        AttentionCuda.Forward(c.Device, problem, x, c.Output, c.Needs.Any ? c.Saved() : null, c.Workspace);
+    }
+
+    /// <inheritdoc/>
     public static Saves Saves(in ScaledDotProductAttention op, Needs needs) => Runtime.Saves.Everything;
 
     /// <inheritdoc/>
@@ -113,19 +135,29 @@ public readonly record struct ScaledDotProductAttention(
         Tensor? dk = op.Packed ? dq : c.Needs(1) ? c.Target(1, out accumulateKey) : null;
         Tensor? dv = op.Packed ? dq : c.Needs(2) ? c.Target(2, out accumulateValue) : null;
         Tensor? ds = op.Sinks && c.Needs(op.InputSinks) ? c.Target(op.InputSinks, out accumulateSinks) : null;
-        if (!c.OnCpu)
+        if (!c.OnCpu && !c.OnCuda)
         {
             return;
         }
 
         Tensor key = c.Input(op.Packed ? 0 : 1);
         Tensor value = c.Input(op.Packed ? 0 : 2);
+        Tensor? ranges = op.Ranges ? c.Input(op.InputRanges) : null;
+        Tensor? sinks = op.Sinks ? c.Input(op.InputSinks) : null;
         Tensor dy = c.OutputGradient;
-        AttentionCall call = Call(
-            op, c.Input(0), key, value, op.Ranges ? c.Input(op.InputRanges) : null, op.Sinks ? c.Input(op.InputSinks) : null, c.Output, c.Saved());
         bool doubles = dy.DType == DType.F64;
         ClearUnused(op, s, dk, accumulateKey, doubles);
         ClearUnused(op, s, dv, accumulateValue, doubles);
+        accumulateKey = op.Packed ? accumulateQuery : accumulateKey;
+        accumulateValue = op.Packed ? accumulateQuery : accumulateValue;
+        if (c.OnCuda)
+        {
+            AttentionGradientTensors targets = new(dy, c.Saved(), delta, dq, accumulateQuery, dk, accumulateKey, dv, accumulateValue, ds, accumulateSinks);
+            AttentionCuda.Backward(c.Cuda, Problem(op, s, dy.DType), new AttentionCuda.Inputs(c.Input(0), key, value, ranges, sinks), c.Output, targets);
+            return;
+        }
+
+        AttentionCall call = Call(op, c.Input(0), key, value, ranges, sinks, c.Output, c.Saved());
         if (doubles)
         {
             Clear(dq, accumulateQuery);
@@ -140,8 +172,8 @@ public readonly record struct ScaledDotProductAttention(
             Value = Place(op, s, dv, 2),
             Sinks = ds is null ? null : (float*)ds.RawPointer(),
             AccumulateQuery = accumulateQuery,
-            AccumulateKey = op.Packed ? accumulateQuery : accumulateKey,
-            AccumulateValue = op.Packed ? accumulateQuery : accumulateValue,
+            AccumulateKey = accumulateKey,
+            AccumulateValue = accumulateValue,
             AccumulateSinks = accumulateSinks,
             Delta = delta.Pointer<float>(),
         };
@@ -154,6 +186,8 @@ public readonly record struct ScaledDotProductAttention(
             AttentionBackward.Run(c.Team, call, gradients);
         }
     }
+
+    private static AttentionProblem Problem(in ScaledDotProductAttention op, in Sizes s, DType type) => new(op, s.Batch, s.Queries, s.Keys, s.Room, s.Size, type);
 
     // The kernels write the rows of the keys that are there; F64 only adds.
     private static void ClearUnused(in ScaledDotProductAttention op, in Sizes s, Tensor? gradient, bool accumulate, bool doubles)

@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = 1 / (1 + e^-x).</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Sigmoid : IOp<Sigmoid>
 {
+    private static readonly UnaryKernels s_cuda = new("sigmoid");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("sigmoid", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Sigmoid : IOp<Sigmoid>
     public static void Forward(in Sigmoid op, CpuCall c) => UnaryOps.Forward(c, default(SigmoidOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Sigmoid op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(SigmoidBackwardOperator));
+    public static void Forward(in Sigmoid op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Sigmoid op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(SigmoidBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Sigmoid"/> on a tape.</summary>

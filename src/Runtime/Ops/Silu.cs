@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x · sigmoid(x).</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Silu : IOp<Silu>
 {
+    private static readonly UnaryKernels s_cuda = new("silu");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("silu", 1, "arXiv:1606.08415", Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Silu : IOp<Silu>
     public static void Forward(in Silu op, CpuCall c) => UnaryOps.Forward(c, default(SiluOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Silu op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(SiluBackwardOperator));
+    public static void Forward(in Silu op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Silu op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(SiluBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Silu"/> on a tape.</summary>

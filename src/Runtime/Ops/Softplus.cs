@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = log(1 + e^x).</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Softplus : IOp<Softplus>
 {
+    private static readonly UnaryKernels s_cuda = new("softplus");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("softplus", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Softplus : IOp<Softplus>
     public static void Forward(in Softplus op, CpuCall c) => UnaryOps.Forward(c, default(SoftplusOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Softplus op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(SoftplusBackwardOperator));
+    public static void Forward(in Softplus op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Softplus op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(SoftplusBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Softplus"/> on a tape.</summary>

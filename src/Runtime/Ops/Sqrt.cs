@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = √x.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Sqrt : IOp<Sqrt>
 {
+    private static readonly UnaryKernels s_cuda = new("sqrt");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("sqrt", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Sqrt : IOp<Sqrt>
     public static void Forward(in Sqrt op, CpuCall c) => UnaryOps.Forward(c, default(SqrtOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Sqrt op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(SqrtBackwardOperator));
+    public static void Forward(in Sqrt op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Sqrt op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(SqrtBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Sqrt"/> on a tape.</summary>

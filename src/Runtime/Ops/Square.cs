@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x².</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Square : IOp<Square>
 {
+    private static readonly UnaryKernels s_cuda = new("square");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("square", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Square : IOp<Square>
     public static void Forward(in Square op, CpuCall c) => UnaryOps.Forward(c, default(SquareOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Square op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(SquareBackwardOperator));
+    public static void Forward(in Square op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Square op, BackwardCall c) => UnaryOps.Backward(c, c.Input(0), default(SquareBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Square"/> on a tape.</summary>

@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>z = x - y, element by element; axes of length 1, and missing leading ones, are repeated as in NumPy.</summary>
-/// <remarks>x and y F32 or F64 alike; z has the common shape.</remarks>
+/// <remarks>x and y F32 or F64 (F32 or BF16 on CUDA) alike; z has the common shape.</remarks>
 public readonly record struct Sub : IOp<Sub>
 {
+    private static readonly BinaryKernels s_cuda = new("sub");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("sub", 2);
 
@@ -20,6 +22,9 @@ public readonly record struct Sub : IOp<Sub>
 
     /// <inheritdoc/>
     public static void Forward(in Sub op, CpuCall c) => BinaryOps.Forward(c, default(SubtractOperator));
+
+    /// <inheritdoc/>
+    public static void Forward(in Sub op, CudaCall c) => s_cuda.Forward(c);
 
     /// <inheritdoc/>
     public static void Backward(in Sub op, BackwardCall c)

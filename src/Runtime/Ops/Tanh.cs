@@ -3,9 +3,11 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = tanh x.</summary>
-/// <remarks>x F32 or F64 of any shape; y the same.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA) of any shape; y the same.</remarks>
 public readonly record struct Tanh : IOp<Tanh>
 {
+    private static readonly UnaryKernels s_cuda = new("tanh");
+
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("tanh", 1, Recompute: true);
 
@@ -22,7 +24,10 @@ public readonly record struct Tanh : IOp<Tanh>
     public static void Forward(in Tanh op, CpuCall c) => UnaryOps.Forward(c, default(TanhOperator));
 
     /// <inheritdoc/>
-    public static void Backward(in Tanh op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(TanhBackwardOperator));
+    public static void Forward(in Tanh op, CudaCall c) => s_cuda.Forward(c);
+
+    /// <inheritdoc/>
+    public static void Backward(in Tanh op, BackwardCall c) => UnaryOps.Backward(c, c.Output, default(TanhBackwardOperator), s_cuda);
 }
 
 /// <summary><see cref="Runtime.Tanh"/> on a tape.</summary>

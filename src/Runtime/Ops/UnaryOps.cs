@@ -8,7 +8,7 @@ internal static class UnaryOps
 {
     public static void Infer(ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         c.Output(c.Shape(0), c.Input(0).DType);
     }
 
@@ -24,16 +24,30 @@ internal static class UnaryOps
         Elementwise.Run<TOperator>(c.Team, c.Input(0).AsReadOnlySpan<float>(), c.Output.AsSpan<float>(), op);
     }
 
-    /// <summary>dx (+)= op(from, dy), from being the input or the output.</summary>
-    public static void Backward<TOperator>(BackwardCall c, Tensor from, TOperator op)
+    /// <summary>dx (+)= op(from, dy), from being the input or the output; the same on CUDA by <paramref name="kernels"/>, to which <paramref name="p"/> is the op's argument.</summary>
+    public static void Backward<TOperator>(BackwardCall c, Tensor from, TOperator op, UnaryKernels kernels, double p = 0)
         where TOperator : struct, IBinaryOperator
     {
         Tensor dy = c.OutputGradient;
-        Tensor dx = c.Target(0, out bool accumulate);
-        if (!c.OnCpu)
+        TypedTarget target = TypedTarget.Open(c, 0, dy.DType);
+        if (c.OnCpu)
         {
-            return;
+            Backward(c, from, dy, target.Memory, target.Add, op);
         }
+        else if (c.OnCuda)
+        {
+            kernels.Backward(c.Cuda, from, dy, target, p);
+        }
+
+        target.Close(c);
+    }
+
+    /// <summary>dx (+)= factor · dy.</summary>
+    public static void Rescale(BackwardCall c, double factor, UnaryKernels kernels) => Backward(c, c.OutputGradient, new SecondScaled(factor), kernels, factor);
+
+    private static void Backward<TOperator>(BackwardCall c, Tensor from, Tensor dy, Tensor dx, bool accumulate, TOperator op)
+        where TOperator : struct, IBinaryOperator
+    {
 
         if (dx.DType == DType.F64)
         {
@@ -60,9 +74,6 @@ internal static class UnaryOps
             Elementwise.Run(c.Team, from.AsReadOnlySpan<float>(), dy.AsReadOnlySpan<float>(), target, op);
         }
     }
-
-    /// <summary>dx (+)= factor · dy.</summary>
-    public static void Rescale(BackwardCall c, double factor) => Backward(c, c.OutputGradient, new SecondScaled(factor));
 
     /// <summary>sum + op(x, y).</summary>
     private readonly struct Added<TOperator>(TOperator op) : ITernaryOperator

@@ -4,14 +4,23 @@ namespace Graft.Runtime.Tests.Tables;
 internal sealed class OpRun : IDisposable
 {
     private readonly Arena _inputs;
+    private readonly HalfInputs _half;
 
-    public OpRun(Row row, string shapes, Device device, bool doubles = false, int offset = 0)
+    public OpRun(Row row, string shapes, Device device, bool doubles = false, int offset = 0, HalfInputs half = HalfInputs.None)
     {
+        _half = half;
         Row = row;
         Device = device;
         Doubles = doubles;
         Shapes = Row.Parse(shapes);
         Elements = row.Draw(Shapes);
+        for (int i = 0; i < Elements.Length; i++)
+        {
+            if (half.Includes(i) && row.GivenOf(i).Type == DType.F32)
+            {
+                Elements[i] = Rounded(Elements[i]);
+            }
+        }
         _inputs = new Arena(device, "inputs", 4096);
         Step = new Arena(device, "step", 4096);
         Tape = new Tape(Step);
@@ -55,7 +64,7 @@ internal sealed class OpRun : IDisposable
     {
         float[] u = new float[shape.Count];
         new Rng(7).Stream($"upstream {output}").FillNormal(0, u);
-        return Array.ConvertAll(u, v => (double)v);
+        return _half == HalfInputs.None ? Array.ConvertAll(u, v => (double)v) : Rounded(Array.ConvertAll(u, v => (double)v));
     }
 
     /// <summary>Outputs of the op, or of its reference, as doubles.</summary>
@@ -86,7 +95,7 @@ internal sealed class OpRun : IDisposable
         {
             Tensor y = reference ? Row.Reference(Tape, x) : Row.Run(Tape, x)[output];
             double[] upstream = Upstream(y.Shape, output);
-            Tensor gradient = Create(Step, y.Shape, Doubles ? DType.F64 : DType.F32, upstream);
+            Tensor gradient = Create(Step, y.Shape, Doubles ? DType.F64 : y.DType == DType.BF16 && Device.Plans == DeviceKind.Cuda ? DType.BF16 : DType.F32, upstream);
             Tape.Backward(y, gradient);
             double[] before = Device.Kind == DeviceKind.Meta ? [] : Doubles ? upstream : Array.ConvertAll(upstream, u => (double)(float)u);
             Assert.That(Read(gradient), Is.EqualTo(before), $"{Row.Label} {string.Join(", ", Shapes)}: backward wrote into the gradient it was given");
@@ -119,6 +128,11 @@ internal sealed class OpRun : IDisposable
     private Tensor Base(int i)
     {
         DType type = Doubles && Row.GivenOf(i).Type.IsFloat() ? DType.F64 : Row.GivenOf(i).Type;
+        if (type == DType.F32 && _half.Includes(i) && Device.Plans == DeviceKind.Cuda)
+        {
+            type = DType.BF16;
+        }
+
         if (Offset == 0)
         {
             return Create(_inputs, Shapes[i], type, Elements[i]);
@@ -129,6 +143,8 @@ internal sealed class OpRun : IDisposable
         Elements[i].CopyTo(padded.AsSpan(Offset));
         return Create(_inputs, new Shape(padded.Length), type, padded);
     }
+
+    private static double[] Rounded(double[] values) => Array.ConvertAll(values, v => (double)(float)(BFloat16)(float)v);
 
     private static Tensor Create(Arena arena, Shape shape, DType type, double[] values)
     {
@@ -167,4 +183,17 @@ internal sealed class OpRun : IDisposable
                 break;
         }
     }
+}
+
+/// <summary>Which F32 inputs a run holds as BF16 on CUDA; the CPU takes the rounded numbers as F32.</summary>
+internal enum HalfInputs
+{
+    None,
+    First,
+    All,
+}
+
+internal static class HalfInputsExtensions
+{
+    public static bool Includes(this HalfInputs half, int input) => half == HalfInputs.All || (half == HalfInputs.First && input == 0);
 }
