@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using Graft.Runtime;
 
 namespace Graft.Tests;
@@ -61,8 +62,21 @@ public static class CudaTestDevice
         }
 
         Assert.That(build.ExitCode, Is.Zero, $"tests/CudaEmulator/build.sh: {output.Result}{errors}");
-        Environment.SetEnvironmentVariable("GRAFT_CUDA_PATH", EmulatorFolder);
-        Environment.SetEnvironmentVariable("GRAFT_CACHE", Path.Combine(EmulatorFolder, "kernels"));
+        Set("GRAFT_CUDA_PATH", EmulatorFolder);
+        Set("GRAFT_CACHE", Path.Combine(EmulatorFolder, "kernels"));
+        Set("GRAFT_EMU_DEVICES", "2");
+        Set("GRAFT_EMU_CACHE", Path.Combine(EmulatorFolder, "objects"));
         return null;
+    }
+
+    // .NET keeps an environment of its own; the emulator, which is C++, reads the process's.
+    private static unsafe void Set(string name, string value)
+    {
+        Environment.SetEnvironmentVariable(name, value);
+        nint setenv = NativeLibrary.GetExport(NativeLibrary.Load("libc.so.6"), "setenv");
+        nint n = Marshal.StringToCoTaskMemUTF8(name), v = Marshal.StringToCoTaskMemUTF8(value);
+        _ = ((delegate* unmanaged<nint, nint, int, int>)setenv)(n, v, 1);
+        Marshal.FreeCoTaskMem(n);
+        Marshal.FreeCoTaskMem(v);
     }
 }

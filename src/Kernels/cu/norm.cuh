@@ -201,7 +201,7 @@ __device__ __forceinline__ void norm_backward(
 
 // The gradient of the rows and parts of those of w and b, reading x and dy once: group p of `parts` takes rows p R / parts .. (p + 1) R / parts and keeps its
 // sums of
-// columns in registers. w_parts, b_parts (parts, columns) f32; b_parts may be null. Needs whole and aligned packs, columns <= owners * NORM_PACKS * N.
+// columns in registers. w_parts, b_parts (parts, columns) f32, either may be null. Needs whole and aligned packs, columns <= owners * NORM_PACKS * N.
 template <typename T, bool CENTRED, bool RESIDUAL>
 __device__ __forceinline__ void norm_backward_all(
     const T* x, const void* w, int w_type, const float* mean, const float* rstd, const T* dy, const T* dh, T* dx, float* w_parts, float* b_parts, i64 rows,
@@ -274,7 +274,11 @@ __device__ __forceinline__ void norm_backward_all(
 #pragma unroll
             for (int j = 0; j < N; j++)
             {
-                w_parts[to + j] = dw[k].at[j];
+                if (w_parts != nullptr)
+                {
+                    w_parts[to + j] = dw[k].at[j];
+                }
+
                 if (CENTRED && b_parts != nullptr)
                 {
                     b_parts[to + j] = db[k].at[j];
@@ -302,7 +306,11 @@ __device__ __forceinline__ void norm_backward_weights(
             db += slope;
         }
 
-        w_parts[blockIdx.y * (i64)columns + column] = dw;
+        if (w_parts != nullptr)
+        {
+            w_parts[blockIdx.y * (i64)columns + column] = dw;
+        }
+
         if (CENTRED && b_parts != nullptr)
         {
             b_parts[blockIdx.y * (i64)columns + column] = db;

@@ -2,8 +2,9 @@
 // Shapes    x (O, C, I) T; y (O, I) f32, bf16 or f16, by its code; parts (O, P, I) f32; T in {f32, bf16}
 // Method    rows (I = 1) and columns (I > 1) are cut into P parts of `chunk` along C; a part is summed by one warp or block, reduce_sum_parts adds the parts.
 //           P = 1 writes y at once. P and the chunk depend on the shape alone, so the result does not depend on the card.
-// Launch    chunk: 16384 elements of a row, 256 rows of columns. rows: O P groups, warps for chunks of up to 512 elements, else blocks of up to 256 threads; columns: block 256 = 32 packs of columns x 8 rows,
-//           grid (I / (32 N)) O P; parts: block 512 = 32 columns x 16, grid (I / 32) O; spread: a thread per pack of dx
+// Launch    chunk: 16384 elements of a row, 256 rows of columns. rows: O P groups, warps for chunks of up to 512 elements, else blocks of up to 256 threads;
+//           columns: block 256 = 32 packs of columns x 8 rows, grid (I / (32 N)) O P; parts: block 512 = 32 columns x 16, grid (I / 32) O;
+//           spread: a thread per pack of dx
 // Traffic   O C I sizeof(T) bytes, O C I flop: 0.25 to 0.5 flop/byte, memory-bound; parts add 8 P / (C sizeof(T)) of it, below 2 % from C = 1024 on. A bias
 //           of 4096 over 8192 rows, bf16: 67 MB, 20 us at 3.35 TB/s. spread writes O C I sizeof(T).
 // Numerics  f32: up to 64 terms in a thread (32 rows of a column), then trees; squares in f64. A maximum is NaN if an element is

@@ -26,6 +26,13 @@ public sealed unsafe partial class CudaDevice
         _kernels.Load(families.IsEmpty ? KernelSource.Families : families.ToArray());
     }
 
+    /// <summary>Compiles a kernel file that is not one of Graft's own, to be launched by `new Kernel(family, name)`. It may include common.cuh.</summary>
+    internal void AddKernels(string family, string text)
+    {
+        Enter();
+        _kernels.Add(KernelSource.Of(family, text));
+    }
+
     private void Launch(Kernel kernel, int suffix, LaunchShape shape, ReadOnlySpan<KernelArgument> arguments)
     {
         if (shape.Grid == 0 || shape.GridY == 0 || shape.GridZ == 0)

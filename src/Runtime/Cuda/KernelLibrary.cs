@@ -12,18 +12,14 @@ internal sealed unsafe class KernelLibrary(string architecture) : IDisposable
     public void Load(IReadOnlyCollection<string> families)
     {
         string[] missing = [.. families.Where(f => !_modules.ContainsKey(f))];
-        byte[][] images = new byte[missing.Length][];
-        _ = Parallel.For(0, missing.Length, i => images[i] = KernelCompiler.Compile(missing[i], architecture));
-        for (int i = 0; i < missing.Length; i++)
+        foreach ((string family, byte[] image) in KernelCompiler.CompileAll(missing, architecture))
         {
-            fixed (byte* image = images[i])
-            {
-                nint module;
-                Check.Ok(CudaDriver.cuModuleLoadData(&module, image), $"cuModuleLoadData({missing[i]}.cu, {architecture})");
-                _modules.Add(missing[i], module);
-            }
+            Add(family, image);
         }
     }
+
+    /// <summary>Loads a file that is not one of Graft's own: kernels of a test, a benchmark or a user.</summary>
+    public void Add(KernelSource source) => Add(source.Family, KernelCompiler.Default.Compile(source, architecture));
 
     /// <summary>The function of a name in a file.</summary>
     /// <exception cref="GraftException">The file has none of this name: the op does not exist in this dtype.</exception>
@@ -48,6 +44,16 @@ internal sealed unsafe class KernelLibrary(string architecture) : IDisposable
 
             Check.Ok(result, $"cuModuleGetFunction({name})");
             return function;
+        }
+    }
+
+    private void Add(string family, byte[] bytes)
+    {
+        fixed (byte* image = bytes)
+        {
+            nint module;
+            Check.Ok(CudaDriver.cuModuleLoadData(&module, image), $"cuModuleLoadData({family}.cu, {architecture})");
+            _modules.Add(family, module);
         }
     }
 

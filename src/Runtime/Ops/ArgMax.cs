@@ -3,7 +3,7 @@ using System.Numerics;
 namespace Graft.Runtime;
 
 /// <summary>The index of the largest (or smallest) element of each row; the first of equal ones, and the first NaN where there is one.</summary>
-/// <remarks>x (..., N) F32 or F64, N at least 1 → (...) I32. No gradient.</remarks>
+/// <remarks>x (..., N) F32 or F64 (F32 or BF16 on CUDA), N at least 1 → (...) I32. No gradient.</remarks>
 /// <param name="Smallest">The smallest instead.</param>
 public readonly record struct ArgMax(bool Smallest) : INonDifferentiableOp<ArgMax>
 {
@@ -13,7 +13,7 @@ public readonly record struct ArgMax(bool Smallest) : INonDifferentiableOp<ArgMa
     /// <inheritdoc/>
     public static void Infer(in ArgMax op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         c.Require(c.Shape(0).Rank >= 1 && c.Shape(0).Last >= 1, "rows of at least one element are needed");
         c.Output(c.Shape(0).WithoutLast(), DType.I32);
     }
@@ -34,6 +34,9 @@ public readonly record struct ArgMax(bool Smallest) : INonDifferentiableOp<ArgMa
             Run(x.AsReadOnlySpan<float>(), c.Output.AsSpan<int>(), x.Shape.Last, op.Smallest);
         }
     }
+
+    /// <inheritdoc/>
+    public static void Forward(in ArgMax op, CudaCall c) => SelectCuda.ArgMax(c, op.Smallest);
 
     private static void Run<T>(ReadOnlySpan<T> x, Span<int> result, int length, bool smallest)
         where T : IFloatingPointIeee754<T>

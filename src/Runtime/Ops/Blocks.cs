@@ -44,6 +44,32 @@ internal static unsafe class Blocks
         }
     }
 
+    /// <summary>Copies (or adds) runs of elements of one dtype on the device of a backward, each side with its own start and distance between runs.</summary>
+    public static void Move(BackwardCall c, Tensor from, long fromStart, long fromStride, Tensor to, long toStart, long toStride, long run, long count, bool add)
+    {
+        if (c.OnCuda)
+        {
+            MovementCuda.Runs(c.Cuda, from, fromStart, fromStride, to, toStart, toStride, run, count, add);
+            return;
+        }
+
+        if (!c.OnCpu)
+        {
+            return;
+        }
+
+        int size = to.DType.Size();
+        byte* source = from.RawPointer() + (fromStart * size), target = to.RawPointer() + (toStart * size);
+        if (add)
+        {
+            Add(c.Team, to.DType, source, fromStride * size, target, toStride * size, run * size, count);
+        }
+        else
+        {
+            Copy(c.Team, source, fromStride * size, target, toStride * size, run * size, count);
+        }
+    }
+
     /// <summary>Elements before and after an axis, so that a tensor is (outer, length, inner).</summary>
     public static (long Outer, long Inner) Around(Shape shape, int axis)
     {

@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>The same numbers in another floating point type: rounded to nearest, ties to even.</summary>
-/// <remarks>F32, BF16, F16 and F64 both ways. The gradient passes unrounded, in F32 (F64 for an F64 input).</remarks>
+/// <remarks>F32, BF16, F16 and, on the CPU, F64 both ways. The gradient passes unrounded, in F32 (F64 for an F64 input); on CUDA in the input's type.</remarks>
 /// <param name="To">The type of the result.</param>
 public readonly record struct Cast(DType To) : IOp<Cast>
 {
@@ -16,6 +16,11 @@ public readonly record struct Cast(DType To) : IOp<Cast>
         if (!c.Input(0).DType.IsFloat() || !op.To.IsFloat())
         {
             throw new DTypeException($"cast: from {c.Input(0)} to {op.To.Name()} is not a conversion between floating point types.");
+        }
+
+        if (c.Plans == DeviceKind.Cuda && (c.Input(0).DType == DType.F64 || op.To == DType.F64))
+        {
+            throw new DTypeException($"cast: from {c.Input(0)} to {op.To.Name()}: f64 is for the CPU device only.");
         }
 
         c.Output(c.Shape(0), op.To);
@@ -62,8 +67,17 @@ public readonly record struct Cast(DType To) : IOp<Cast>
     }
 
     /// <inheritdoc/>
+    public static void Forward(in Cast op, CudaCall c) => ElementwiseCuda.CastInto(c.Device, c.Output, c.Input(0));
+
+    /// <inheritdoc/>
     public static void Backward(in Cast op, BackwardCall c)
     {
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            c.Accumulate(0, c.OutputGradient); // which converts to the gradient's type
+            return;
+        }
+
         DType type = c.InputSpec(0).DType == DType.F64 ? DType.F64 : DType.F32;
         Tensor dy = c.OutputGradient;
         c.Accumulate(0, dy.DType == type ? dy : c.Tape.Cast(dy, type));

@@ -50,31 +50,37 @@ public readonly record struct Concat(int Axis) : IOp<Concat>
     }
 
     /// <inheritdoc/>
+    public static void Forward(in Concat op, CudaCall c)
+    {
+        int axis = op.At(c.Output.Shape);
+        (long outer, long inner) = Blocks.Around(c.Output.Shape, axis);
+        long start = 0, whole = c.Output.Shape[axis] * inner;
+        for (int i = 0; i < c.Count; i++)
+        {
+            long run = c.Input(i).Shape[axis] * inner;
+            MovementCuda.Runs(c.Device, c.Input(i), 0, run, c.Output, start, whole, run, outer, add: false);
+            start += run;
+        }
+    }
+
+    /// <inheritdoc/>
     public static Saves Saves(in Concat op, Needs needs) => Runtime.Saves.Nothing;
 
     /// <inheritdoc/>
-    public static unsafe void Backward(in Concat op, BackwardCall c)
+    public static void Backward(in Concat op, BackwardCall c)
     {
         Tensor dy = c.OutputGradient;
-        Shape whole = dy.Shape;
-        int axis = op.At(whole);
-        (long outer, long inner) = Blocks.Around(whole, axis);
-        long bytes = inner * dy.DType.Size();
-        long start = 0;
+        int axis = op.At(dy.Shape);
+        (long outer, long inner) = Blocks.Around(dy.Shape, axis);
+        long start = 0, whole = dy.Shape[axis] * inner;
         for (int i = 0; i < c.Count; i++)
         {
-            long run = c.InputSpec(i).Shape[axis] * bytes;
+            long run = c.InputSpec(i).Shape[axis] * inner;
             if (c.Needs(i))
             {
-                Tensor dx = c.Target(i, out bool accumulate);
-                if (c.OnCpu && accumulate)
-                {
-                    Blocks.Add(c.Team, dy.DType, dy.RawPointer() + start, whole[axis] * bytes, dx.RawPointer(), run, run, outer);
-                }
-                else if (c.OnCpu)
-                {
-                    Blocks.Copy(c.Team, dy.RawPointer() + start, whole[axis] * bytes, dx.RawPointer(), run, run, outer);
-                }
+                TypedTarget dx = TypedTarget.Open(c, i, dy.DType);
+                Blocks.Move(c, dy, start, whole, dx.Memory, 0, run, run, outer, dx.Add);
+                dx.Close(c);
             }
 
             start += run;

@@ -4,7 +4,7 @@ namespace Graft.Runtime;
 
 /// <summary>The negative log-likelihood of labels under softmax(logits), one loss per row: (1 - ε) w_t (lse - x_t) + ε/V · Σ_c w_c (lse - x_c).</summary>
 /// <remarks>
-/// logits (..., V) F32, labels (...) I32, optional class weights w (V) F32 → loss (...) F32; rows with the ignored label have loss and gradient 0.
+/// logits (..., V) F32 (BF16 on CUDA), labels (...) I32, optional class weights w (V) F32 → loss (...) F32; rows with the ignored label have loss and gradient 0.
 /// Saves the log-sum-exp of each row and recomputes probabilities in backward. The sum over rows is divided by the caller, so that micro-batches add up to one big batch.
 /// </remarks>
 /// <param name="Smoothing">ε of label smoothing (Szegedy et al. 2015, arXiv:1512.00567), from 0 to below 1.</param>
@@ -17,7 +17,7 @@ public readonly record struct CrossEntropy(float Smoothing, int IgnoreIndex) : I
     /// <inheritdoc/>
     public static void Infer(in CrossEntropy op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32);
+        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
         c.RequireType(1, DType.I32);
         Shape logits = c.Shape(0);
         c.Require(logits.Rank > 0 && logits.WithoutLast() == c.Shape(1), "there must be one label for each row of logits");
@@ -70,6 +70,9 @@ public readonly record struct CrossEntropy(float Smoothing, int IgnoreIndex) : I
     }
 
     /// <inheritdoc/>
+    public static void Forward(in CrossEntropy op, CudaCall c) => SoftmaxCuda.CrossEntropy(c, op);
+
+    /// <inheritdoc/>
     public static void Backward(in CrossEntropy op, BackwardCall c)
     {
         if (!c.Needs(0))
@@ -77,16 +80,20 @@ public readonly record struct CrossEntropy(float Smoothing, int IgnoreIndex) : I
             return;
         }
 
-        Tensor dx = GradientTarget.Open(c, 0, out bool add);
+        GradientMemory dx = GradientMemory.Open(c, 0);
         if (c.OnCpu)
         {
             ReadOnlySpan<int> labels = c.Input(1).AsReadOnlySpan<int>();
             CrossEntropyKernel.Backward(
-                c.Team, labels.Length, dx.Shape.Last, c.Input(0).AsReadOnlySpan<float>(), labels, c.Count > 2 ? c.Input(2).AsReadOnlySpan<float>() : [],
-                new CrossEntropyOptions(op.Smoothing, op.IgnoreIndex), c.Saved().AsReadOnlySpan<float>(), c.OutputGradient.AsReadOnlySpan<float>(), dx.AsSpan<float>());
+                c.Team, labels.Length, dx.Tensor!.Shape.Last, c.Input(0).AsReadOnlySpan<float>(), labels, c.Count > 2 ? c.Input(2).AsReadOnlySpan<float>() : [],
+                new CrossEntropyOptions(op.Smoothing, op.IgnoreIndex), c.Saved().AsReadOnlySpan<float>(), c.OutputGradient.AsReadOnlySpan<float>(), dx.Tensor.AsSpan<float>());
+        }
+        else if (c.OnCuda)
+        {
+            SoftmaxCuda.CrossEntropyBackward(c, op, dx);
         }
 
-        GradientTarget.Close(c, 0, dx, add);
+        dx.Close(c);
     }
 
     private static ReadOnlySpan<int> Labels(in CrossEntropy op, Tensor tensor, int classes)

@@ -4,7 +4,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y[r, k] = Σ x[r, 0..k]: running sums along the last axis, or from the end with <paramref name="Reverse"/>.</summary>
-/// <remarks>x (..., N) F32 or F64; y as x. Sums are held in F64 and rounded once per element.</remarks>
+/// <remarks>x (..., N) F32 or F64 (F32 or BF16 on CUDA); y as x. Sums are held in F64 and rounded once per element.</remarks>
 /// <param name="Reverse">y[r, k] = Σ x[r, k..].</param>
 public readonly record struct CumulativeSum(bool Reverse) : IOp<CumulativeSum>
 {
@@ -14,7 +14,7 @@ public readonly record struct CumulativeSum(bool Reverse) : IOp<CumulativeSum>
     /// <inheritdoc/>
     public static void Infer(in CumulativeSum op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         c.Require(c.Shape(0).Rank >= 1, "at least one axis is needed");
         c.Output(c.Shape(0), c.Input(0).DType);
     }
@@ -42,6 +42,9 @@ public readonly record struct CumulativeSum(bool Reverse) : IOp<CumulativeSum>
 
     /// <inheritdoc/>
     public static Saves Saves(in CumulativeSum op, Needs needs) => Runtime.Saves.Nothing;
+
+    /// <inheritdoc/>
+    public static void Forward(in CumulativeSum op, CudaCall c) => SelectCuda.CumulativeSum(c, op.Reverse);
 
     /// <inheritdoc/>
     public static void Backward(in CumulativeSum op, BackwardCall c) => c.Accumulate(0, c.Tape.Apply(new CumulativeSum(!op.Reverse), c.OutputGradient));

@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>Zero with probability P, else x / (1 - P). The mask is a function of (stream, element): backward draws it again, nothing is stored.</summary>
-/// <remarks>x F32 of any shape. Element i is kept where the uniform number of element First + i of the stream is at least P. Srivastava et al. 2014, JMLR 15.</remarks>
+/// <remarks>x F32 (or BF16 on CUDA) of any shape. Element i is kept where the uniform number of element First + i of the stream is at least P. Srivastava et al. 2014, JMLR 15.</remarks>
 /// <param name="P">The probability of zero, from 0 to below 1.</param>
 /// <param name="Rng">The stream; give every use one of its own, and the step by <see cref="Runtime.Rng.At"/>.</param>
 /// <param name="First">The stream's element for x's first, for parts of a larger tensor.</param>
@@ -15,10 +15,10 @@ public readonly record struct Dropout(float P, Rng Rng, long First) : IOp<Dropou
     /// <inheritdoc/>
     public static void Infer(in Dropout op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32);
+        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
         c.Require(op.P is >= 0 and < 1, $"the probability must be at least 0 and below 1, not {op.P}");
         c.Require(op.First >= 0, $"the first element must be 0 or more, not {op.First}");
-        c.Output(c.Shape(0), DType.F32);
+        c.Output(c.Shape(0), c.Input(0).DType);
     }
 
     /// <inheritdoc/>
@@ -41,15 +41,23 @@ public readonly record struct Dropout(float P, Rng Rng, long First) : IOp<Dropou
         => DropoutKernel.Run(c.Team, c.Input(0).AsReadOnlySpan<float>(), op.P, op.Rng, op.First, c.Output.AsSpan<float>());
 
     /// <inheritdoc/>
+    public static void Forward(in Dropout op, CudaCall c) => ElementwiseCuda.Dropout(c.Device, op, c.Input(0), c.Output, add: false);
+
+    /// <inheritdoc/>
     public static void Backward(in Dropout op, BackwardCall c)
     {
-        Tensor dx = GradientTarget.Open(c, 0, out bool add);
+        Tensor dy = c.OutputGradient;
+        TypedTarget dx = TypedTarget.Open(c, 0, dy.DType, adds: c.Plans == DeviceKind.Cuda);
         if (c.OnCpu)
         {
-            DropoutKernel.Run(c.Team, c.OutputGradient.AsReadOnlySpan<float>(), op.P, op.Rng, op.First, dx.AsSpan<float>());
+            DropoutKernel.Run(c.Team, dy.AsReadOnlySpan<float>(), op.P, op.Rng, op.First, dx.Memory.AsSpan<float>());
+        }
+        else if (c.OnCuda)
+        {
+            ElementwiseCuda.Dropout(c.Cuda, op, dy, dx.Memory, dx.Add);
         }
 
-        GradientTarget.Close(c, 0, dx, add);
+        dx.Close(c);
     }
 }
 

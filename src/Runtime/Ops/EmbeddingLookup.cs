@@ -2,7 +2,7 @@ namespace Graft.Runtime;
 
 /// <summary>y[i] = W[ids[i]]: rows of a table by index.</summary>
 /// <remarks>
-/// W (V, C) F32, BF16, F16 or F64; ids (...) I32 in [0, V); y (..., C) F32 (F64). The gradient of W is F32, and repeated ids add up in their order.
+/// W (V, C) F32, BF16, F16 or, on the CPU, F64; ids (...) I32 in [0, V); y (..., C) F32 (F64). The gradient of W is F32, and repeated ids add up in their order.
 /// </remarks>
 /// <param name="PaddingIndex">A row that gets no gradient; -1 for none.</param>
 public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingLookup>
@@ -14,7 +14,7 @@ public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingL
     public static void Infer(in EmbeddingLookup op, ref InferCall c)
     {
         DType type = c.Input(0).DType;
-        c.RequireType(0, DType.F32, DType.BF16, type == DType.F64 ? DType.F64 : DType.F16);
+        c.RequireType(0, DType.F32, DType.BF16, type == DType.F64 && c.Plans == DeviceKind.Cpu ? DType.F64 : DType.F16);
         c.RequireType(1, DType.I32);
         Shape ids = c.Shape(1);
         c.Require(c.Shape(0).Rank == 2, "a table of two axes, (rows, width), is needed");
@@ -37,21 +37,32 @@ public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingL
     }
 
     /// <inheritdoc/>
+    public static void Forward(in EmbeddingLookup op, CudaCall c) => IndexingCuda.Embedding(c.Device, c.Input(0), c.Input(1), c.Output);
+
+    /// <inheritdoc/>
     public static Saves Saves(in EmbeddingLookup op, Needs needs) => Runtime.Saves.Nothing.Input(1);
 
     /// <inheritdoc/>
     public static void Backward(in EmbeddingLookup op, BackwardCall c)
     {
-        Tensor dw = c.Target(0, out bool accumulate);
-        if (!accumulate)
+        Tensor dy = c.OutputGradient, ids = c.Input(1);
+        TypedTarget dw = TypedTarget.Open(c, 0, dy.DType);
+        Tensor? scratch = c.Plans == DeviceKind.Cuda ? c.Temporary(new Shape(IndexingCuda.ScratchBytes(ids.Shape.Count)), DType.U8) : null;
+        if (!dw.Add)
         {
-            dw.Clear();
+            dw.Memory.Clear();
         }
 
         if (c.OnCpu)
         {
-            RowMoves.ScatterAdd(c.Team, c.OutputGradient, c.Input(1), dw, op.PaddingIndex);
+            RowMoves.ScatterAdd(c.Team, dy, ids, dw.Memory, op.PaddingIndex);
         }
+        else if (c.OnCuda)
+        {
+            IndexingCuda.AddRows(c.Cuda, dy, ids, dw.Memory, scratch, op.PaddingIndex);
+        }
+
+        dw.Close(c);
     }
 }
 

@@ -4,7 +4,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y[r, k] = x[r, index[r, k]]: elements of the last axis by index, row by row.</summary>
-/// <remarks>x (..., N) F32 or F64; index (..., K) I32 in [0, N), leading axes as x; y (..., K).</remarks>
+/// <remarks>x (..., N) F32 or F64 (F32 or BF16 on CUDA); index (..., K) I32 in [0, N), leading axes as x; y (..., K).</remarks>
 public readonly record struct Gather : IOp<Gather>
 {
     /// <inheritdoc/>
@@ -13,7 +13,7 @@ public readonly record struct Gather : IOp<Gather>
     /// <inheritdoc/>
     public static void Infer(in Gather op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         ElementMoves.InferIndex(ref c);
         c.Output(c.Shape(1), c.Input(0).DType);
     }
@@ -29,26 +29,35 @@ public readonly record struct Gather : IOp<Gather>
     }
 
     /// <inheritdoc/>
+    public static void Forward(in Gather op, CudaCall c) => IndexingCuda.Gather(c.Device, c.Input(0), c.Input(1), c.Output);
+
+    /// <inheritdoc/>
     public static Saves Saves(in Gather op, Needs needs) => Runtime.Saves.Nothing.Input(1);
 
     /// <inheritdoc/>
     public static void Backward(in Gather op, BackwardCall c)
     {
-        Tensor dx = c.Target(0, out bool accumulate);
-        if (!accumulate)
+        TypedTarget dx = TypedTarget.Open(c, 0, c.OutputGradient.DType);
+        if (!dx.Add)
         {
-            dx.Clear();
+            dx.Memory.Clear();
         }
 
         if (c.OnCpu)
         {
-            ElementMoves.ScatterAdd(c.Team, c.OutputGradient, c.Input(1), dx);
+            ElementMoves.ScatterAdd(c.Team, c.OutputGradient, c.Input(1), dx.Memory);
         }
+        else if (c.OnCuda)
+        {
+            IndexingCuda.ScatterAdd(c.Cuda, c.OutputGradient, c.Input(1), dx.Memory);
+        }
+
+        dx.Close(c);
     }
 }
 
 /// <summary>y = x, and y[r, index[r, k]] += source[r, k]: elements of the last axis added by index, row by row.</summary>
-/// <remarks>x (..., N) F32 or F64; index (..., K) I32 in [0, N); source (..., K); y as x. Sums keep the order of k.</remarks>
+/// <remarks>x (..., N) F32 or F64 (F32 or BF16 on CUDA); index (..., K) I32 in [0, N); source (..., K); y as x. Sums keep the order of k.</remarks>
 public readonly record struct ScatterAdd : IOp<ScatterAdd>
 {
     /// <inheritdoc/>
@@ -57,7 +66,7 @@ public readonly record struct ScatterAdd : IOp<ScatterAdd>
     /// <inheritdoc/>
     public static void Infer(in ScatterAdd op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         c.RequireType(2, c.Input(0).DType);
         ElementMoves.InferIndex(ref c);
         c.Require(c.Shape(2) == c.Shape(1), "the source must have the shape of the index");
@@ -73,6 +82,13 @@ public readonly record struct ScatterAdd : IOp<ScatterAdd>
         RowMoves.Check(Info.Name, c.Input(1), c.Input(0).Shape.Last);
         c.Output.CopyFrom(c.Input(0));
         ElementMoves.ScatterAdd(c.Team, c.Input(2), c.Input(1), c.Output);
+    }
+
+    /// <inheritdoc/>
+    public static void Forward(in ScatterAdd op, CudaCall c)
+    {
+        c.Output.CopyFrom(c.Input(0));
+        IndexingCuda.ScatterAdd(c.Device, c.Input(2), c.Input(1), c.Output);
     }
 
     /// <inheritdoc/>

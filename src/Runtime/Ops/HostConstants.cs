@@ -51,6 +51,7 @@ internal static class HostConstants
         return wide;
     }
 
-    /// <summary>Bytes that <see cref="Widened"/> needs, a multiple of 64.</summary>
-    public static long WidenedBytes(TensorSpec weight) => weight.DType == DType.F32 ? 0 : (weight.Shape.Count * 4 + 63) / 64 * 64;
+    /// <summary>Bytes that <see cref="Widened"/> needs, a multiple of 64; none on CUDA, where kernels read weights as they are.</summary>
+    public static long WidenedBytes(TensorSpec weight, DeviceKind plans)
+        => weight.DType == DType.F32 || plans == DeviceKind.Cuda ? 0 : (weight.Shape.Count * 4 + 63) / 64 * 64;
 }

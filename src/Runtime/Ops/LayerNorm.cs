@@ -4,7 +4,7 @@ namespace Graft.Runtime;
 
 /// <summary>y = (x - mean) / √(variance + ε) · w + b over the last axis.</summary>
 /// <remarks>
-/// x (..., C) F32, w (C) and the optional b (C) F32, BF16 or F16 → y (..., C). Saves mean and rstd (...). The variance is that of the population, in two passes.
+/// x (..., C) F32 (BF16 on CUDA), w (C) and the optional b (C) F32, BF16 or F16 → y (..., C) as x. Saves mean and rstd (...) F32. The variance is that of the population, in two passes.
 /// Method: Ba, Kiros and Hinton 2016, arXiv:1607.06450.
 /// </remarks>
 /// <param name="Epsilon">Added to the variance.</param>
@@ -16,7 +16,7 @@ public readonly record struct LayerNorm(float Epsilon) : IOp<LayerNorm>
     /// <inheritdoc/>
     public static void Infer(in LayerNorm op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32);
+        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
         Shape x = c.Shape(0);
         c.Require(x.Rank > 0, "the input must have an axis to normalise");
         c.Require(c.Count <= 3, "there are at most three inputs: x, weight, bias");
@@ -24,10 +24,10 @@ public readonly record struct LayerNorm(float Epsilon) : IOp<LayerNorm>
         {
             c.RequireType(i, DType.F32, DType.BF16, DType.F16);
             c.Require(c.Shape(i) == new Shape(x.Last), $"weight and bias must have the {x.Last} elements of the last axis");
-            c.Workspace(HostConstants.WidenedBytes(c.Input(i)));
+            c.Workspace(HostConstants.WidenedBytes(c.Input(i), c.Plans));
         }
 
-        c.Output(x, DType.F32);
+        c.Output(x, c.Input(0).DType);
         c.Save(x.WithoutLast(), DType.F32);
         c.Save(x.WithoutLast(), DType.F32);
     }
@@ -53,28 +53,31 @@ public readonly record struct LayerNorm(float Epsilon) : IOp<LayerNorm>
     {
         Tensor x = c.Input(0);
         ReadOnlySpan<float> w = HostConstants.Widened(c.Input(1), c.Workspace());
-        ReadOnlySpan<float> b = c.Count < 3 ? [] : HostConstants.Widened(c.Input(2), c.Workspace()[(int)HostConstants.WidenedBytes(c.Input(1).Spec)..]);
+        ReadOnlySpan<float> b = c.Count < 3 ? [] : HostConstants.Widened(c.Input(2), c.Workspace()[(int)HostConstants.WidenedBytes(c.Input(1).Spec, DeviceKind.Cpu)..]);
         int rows = checked((int)x.Shape.Rows);
         LayerNormKernel.Forward(
             c.Team, rows, x.Shape.Last, x.AsReadOnlySpan<float>(), w, b, op.Epsilon, c.Output.AsSpan<float>(), c.Saved(0).AsSpan<float>(), c.Saved(1).AsSpan<float>());
     }
 
     /// <inheritdoc/>
+    public static void Forward(in LayerNorm op, CudaCall c) => NormCuda.LayerForward(c, op.Epsilon);
+
+    /// <inheritdoc/>
     public static void Backward(in LayerNorm op, BackwardCall c)
     {
         Shape shape = c.InputSpec(0).Shape;
         int rows = checked((int)shape.Rows), columns = shape.Last;
-        bool addX = false, addW = false, addB = false, needsB = c.Count > 2 && c.Needs(2);
-        Tensor? dx = c.Needs(0) ? GradientTarget.Open(c, 0, out addX) : null;
-        Tensor? dw = c.Needs(1) ? GradientTarget.Open(c, 1, out addW) : null;
-        Tensor? db = needsB ? GradientTarget.Open(c, 2, out addB) : null;
-        Tensor wide = c.Temporary(new Shape(checked((int)HostConstants.WidenedBytes(c.InputSpec(1)))), DType.U8);
-        Tensor parts = c.Temporary(new Shape(dw is null && db is null ? 0 : checked((int)(2 * Reductions.ColumnWorkspace(rows, columns)))));
+        GradientMemory dx = GradientMemory.Open(c, 0), dw = GradientMemory.OpenWeight(c, 1), db = GradientMemory.OpenWeight(c, 2);
+        long sums = dw.Tensor is null && db.Tensor is null ? 0
+            : c.Plans == DeviceKind.Cuda ? NormCuda.LayerFloats(c.InputSpec(0), dw.Tensor is not null, db.Tensor is not null)
+            : 2 * Reductions.ColumnWorkspace(rows, columns);
+        Tensor wide = c.Temporary(new Shape(checked((int)HostConstants.WidenedBytes(c.InputSpec(1), c.Plans))), DType.U8);
+        Tensor parts = c.Temporary(new Shape(checked((int)sums)));
         if (c.OnCpu)
         {
-            Span<float> toX = dx is null ? [] : dx.AsSpan<float>(), toW = dw is null ? [] : dw.AsSpan<float>(), toB = db is null ? [] : db.AsSpan<float>();
+            Span<float> toX = Span(dx), toW = Span(dw), toB = Span(db);
             ReadOnlySpan<float> dy = c.OutputGradient.AsReadOnlySpan<float>();
-            if (dx is null && dw is null)
+            if (dx.Tensor is null && dw.Tensor is null)
             {
                 Reductions.SumColumns(c.Team, rows, columns, dy, toB, parts.AsSpan<float>());
             }
@@ -86,19 +89,17 @@ public readonly record struct LayerNorm(float Epsilon) : IOp<LayerNorm>
                     parts.AsSpan<float>());
             }
         }
-
-        Close(c, 0, dx, addX);
-        Close(c, 1, dw, addW);
-        Close(c, 2, db, addB);
-    }
-
-    private static void Close(BackwardCall c, int input, Tensor? gradient, bool add)
-    {
-        if (gradient is not null)
+        else if (c.OnCuda)
         {
-            GradientTarget.Close(c, input, gradient, add);
+            NormCuda.LayerBackward(c, dx, dw, db, parts);
         }
+
+        dx.Close(c);
+        dw.Close(c);
+        db.Close(c);
     }
+
+    private static Span<float> Span(GradientMemory gradient) => gradient.Tensor is null ? [] : gradient.Tensor.AsSpan<float>();
 }
 
 /// <summary><see cref="Runtime.LayerNorm"/> on a tape.</summary>

@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x - log Σ e^x over the last axis.</summary>
-/// <remarks>x (..., C) F32 → y (..., C).</remarks>
+/// <remarks>x (..., C) F32 (BF16 on CUDA) → y (..., C) as x.</remarks>
 public readonly record struct LogSoftmax : IOp<LogSoftmax>
 {
     /// <inheritdoc/>
@@ -12,9 +12,9 @@ public readonly record struct LogSoftmax : IOp<LogSoftmax>
     /// <inheritdoc/>
     public static void Infer(in LogSoftmax op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32);
+        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
         c.Require(c.Shape(0).Rank > 0, "the input must have an axis to reduce");
-        c.Output(c.Shape(0), DType.F32);
+        c.Output(c.Shape(0), c.Input(0).DType);
     }
 
     /// <inheritdoc/>
@@ -35,17 +35,24 @@ public readonly record struct LogSoftmax : IOp<LogSoftmax>
     }
 
     /// <inheritdoc/>
+    public static void Forward(in LogSoftmax op, CudaCall c) => SoftmaxCuda.LogSoftmax(c);
+
+    /// <inheritdoc/>
     public static void Backward(in LogSoftmax op, BackwardCall c)
     {
-        Tensor dx = GradientTarget.Open(c, 0, out bool add);
+        GradientMemory dx = GradientMemory.Open(c, 0);
         if (c.OnCpu)
         {
-            Shape shape = dx.Shape;
+            Shape shape = dx.Tensor!.Shape;
             int rows = checked((int)shape.Rows);
-            SoftmaxKernels.LogBackward(c.Team, rows, shape.Last, c.Output.AsReadOnlySpan<float>(), c.OutputGradient.AsReadOnlySpan<float>(), dx.AsSpan<float>());
+            SoftmaxKernels.LogBackward(c.Team, rows, shape.Last, c.Output.AsReadOnlySpan<float>(), c.OutputGradient.AsReadOnlySpan<float>(), dx.Tensor.AsSpan<float>());
+        }
+        else if (c.OnCuda)
+        {
+            SoftmaxCuda.LogSoftmaxBackward(c, dx);
         }
 
-        GradientTarget.Close(c, 0, dx, add);
+        dx.Close(c);
     }
 }
 

@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = log Σ e^x over the last axis.</summary>
-/// <remarks>x (..., C) F32 → y (...). A row of -∞ alone gives -∞.</remarks>
+/// <remarks>x (..., C) F32 (BF16 on CUDA) → y (...) as x. A row of -∞ alone gives -∞.</remarks>
 public readonly record struct LogSumExp : IOp<LogSumExp>
 {
     /// <inheritdoc/>
@@ -12,9 +12,9 @@ public readonly record struct LogSumExp : IOp<LogSumExp>
     /// <inheritdoc/>
     public static void Infer(in LogSumExp op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32);
+        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
         c.Require(c.Shape(0).Rank > 0, "the input must have an axis to reduce");
-        c.Output(c.Shape(0).WithoutLast(), DType.F32);
+        c.Output(c.Shape(0).WithoutLast(), c.Input(0).DType);
     }
 
     /// <inheritdoc/>
@@ -36,18 +36,25 @@ public readonly record struct LogSumExp : IOp<LogSumExp>
     }
 
     /// <inheritdoc/>
+    public static void Forward(in LogSumExp op, CudaCall c) => SoftmaxCuda.LogSumExp(c);
+
+    /// <inheritdoc/>
     public static void Backward(in LogSumExp op, BackwardCall c)
     {
-        Tensor dx = GradientTarget.Open(c, 0, out bool add);
+        GradientMemory dx = GradientMemory.Open(c, 0);
         if (c.OnCpu)
         {
-            Shape shape = dx.Shape;
+            Shape shape = dx.Tensor!.Shape;
             int rows = checked((int)shape.Rows);
             SoftmaxKernels.LogSumExpBackward(
-                c.Team, rows, shape.Last, c.Input(0).AsReadOnlySpan<float>(), c.Output.AsReadOnlySpan<float>(), c.OutputGradient.AsReadOnlySpan<float>(), dx.AsSpan<float>());
+                c.Team, rows, shape.Last, c.Input(0).AsReadOnlySpan<float>(), c.Output.AsReadOnlySpan<float>(), c.OutputGradient.AsReadOnlySpan<float>(), dx.Tensor.AsSpan<float>());
+        }
+        else if (c.OnCuda)
+        {
+            SoftmaxCuda.LogSumExpBackward(c, dx);
         }
 
-        GradientTarget.Close(c, 0, dx, add);
+        dx.Close(c);
     }
 }
 

@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = Value where the mask is true, else x.</summary>
-/// <remarks>x F32 or F64; the mask Bool of x's shape, or of its last axes, repeated over the leading ones. No gradient passes where the mask is true.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA); the mask Bool of x's shape, or of its last axes, repeated over the leading ones. No gradient passes where the mask is true.</remarks>
 /// <param name="Value">What is filled in.</param>
 public readonly record struct MaskedFill(float Value) : IOp<MaskedFill>
 {
@@ -13,7 +13,7 @@ public readonly record struct MaskedFill(float Value) : IOp<MaskedFill>
     /// <inheritdoc/>
     public static void Infer(in MaskedFill op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         c.RequireType(1, DType.Bool);
         Shape x = c.Shape(0);
         Shape mask = c.Shape(1);
@@ -33,21 +33,17 @@ public readonly record struct MaskedFill(float Value) : IOp<MaskedFill>
     public static void Forward(in MaskedFill op, CpuCall c) => Choice.Run(c.Team, c.Input(1), null, c.Input(0), c.Output, op.Value, add: false);
 
     /// <inheritdoc/>
+    public static void Forward(in MaskedFill op, CudaCall c) => ElementwiseCuda.Choose(c.Device, c.Input(1), null, c.Input(0), op.Value, c.Output, add: false);
+
+    /// <inheritdoc/>
     public static Saves Saves(in MaskedFill op, Needs needs) => Runtime.Saves.Nothing.Input(1);
 
     /// <inheritdoc/>
-    public static void Backward(in MaskedFill op, BackwardCall c)
-    {
-        Tensor dx = c.Target(0, out bool accumulate);
-        if (c.OnCpu)
-        {
-            Choice.Run(c.Team, c.Input(1), null, c.OutputGradient, dx, 0, accumulate);
-        }
-    }
+    public static void Backward(in MaskedFill op, BackwardCall c) => Choice.Backward(c, 0, mask: 1, whenTrue: null, whenFalse: c.OutputGradient);
 }
 
 /// <summary>y = a where the condition is true, else b.</summary>
-/// <remarks>The condition Bool, a and b F32 or F64, all of one shape.</remarks>
+/// <remarks>The condition Bool, a and b F32 or F64 (F32 or BF16 on CUDA), all of one shape.</remarks>
 public readonly record struct Where : IOp<Where>
 {
     /// <inheritdoc/>
@@ -57,7 +53,7 @@ public readonly record struct Where : IOp<Where>
     public static void Infer(in Where op, ref InferCall c)
     {
         c.RequireType(0, DType.Bool);
-        c.RequireType(1, DType.F32, DType.F64);
+        c.RequireActivation(1);
         c.RequireType(2, c.Input(1).DType);
         c.Require(c.Shape(0) == c.Shape(1) && c.Shape(1) == c.Shape(2), "condition and both choices need the same shape");
         c.Output(c.Shape(1), c.Input(1).DType);
@@ -70,6 +66,9 @@ public readonly record struct Where : IOp<Where>
     public static void Forward(in Where op, CpuCall c) => Choice.Run(c.Team, c.Input(0), c.Input(1), c.Input(2), c.Output, 0, add: false);
 
     /// <inheritdoc/>
+    public static void Forward(in Where op, CudaCall c) => ElementwiseCuda.Choose(c.Device, c.Input(0), c.Input(1), c.Input(2), 0, c.Output, add: false);
+
+    /// <inheritdoc/>
     public static Saves Saves(in Where op, Needs needs) => Runtime.Saves.Nothing.Input(0);
 
     /// <inheritdoc/>
@@ -77,15 +76,9 @@ public readonly record struct Where : IOp<Where>
     {
         for (int i = 1; i <= 2; i++)
         {
-            if (!c.Needs(i))
+            if (c.Needs(i))
             {
-                continue;
-            }
-
-            Tensor dx = c.Target(i, out bool accumulate);
-            if (c.OnCpu)
-            {
-                Choice.Run(c.Team, c.Input(0), i == 1 ? c.OutputGradient : null, i == 1 ? null : c.OutputGradient, dx, 0, accumulate);
+                Choice.Backward(c, i, mask: 0, whenTrue: i == 1 ? c.OutputGradient : null, whenFalse: i == 1 ? null : c.OutputGradient);
             }
         }
     }
@@ -107,6 +100,22 @@ public static class MaskedFillExtensions
 /// <summary>Elements chosen by a mask that repeats over leading axes; a choice that is null is a constant.</summary>
 internal static unsafe class Choice
 {
+    /// <summary>The gradient of an input: the output's where the mask has chosen it, else zero.</summary>
+    public static void Backward(BackwardCall c, int input, int mask, Tensor? whenTrue, Tensor? whenFalse)
+    {
+        TypedTarget dx = TypedTarget.Open(c, input, c.OutputGradient.DType);
+        if (c.OnCpu)
+        {
+            Run(c.Team, c.Input(mask), whenTrue, whenFalse, dx.Memory, 0, dx.Add);
+        }
+        else if (c.OnCuda)
+        {
+            ElementwiseCuda.Choose(c.Cuda, c.Input(mask), whenTrue, whenFalse, 0, dx.Memory, dx.Add);
+        }
+
+        dx.Close(c);
+    }
+
     public static void Run(WorkerTeam team, Tensor mask, Tensor? whenTrue, Tensor? whenFalse, Tensor y, float constant, bool add)
     {
         long count = y.Shape.Count;

@@ -4,7 +4,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>The largest element over a run of neighbouring axes; NaN if one is, -∞ of none.</summary>
-/// <remarks>x F32 or F64. The gradient is shared equally by elements that are equally large, as in torch.amax.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA). The gradient is shared equally by elements that are equally large, as in torch.amax.</remarks>
 /// <param name="First">The first axis.</param>
 /// <param name="Axes">How many axes, from <paramref name="First"/> on.</param>
 /// <param name="KeepAxes">They stay, with length 1.</param>
@@ -36,9 +36,25 @@ public readonly record struct Max(int First, int Axes, bool KeepAxes) : IOp<Max>
     }
 
     /// <inheritdoc/>
+    public static void Forward(in Max op, CudaCall c)
+        => ReduceCuda.Run(c.Device, true, AxisRange.Of(c.Input(0).Shape, op.First, op.Axes), c.Input(0), c.Output, c.Workspace, 1);
+
+    /// <inheritdoc/>
     public static void Backward(in Max op, BackwardCall c)
     {
         AxisRange range = AxisRange.Of(c.InputSpec(0).Shape, op.First, op.Axes);
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            GradientMemory memory = GradientMemory.Open(c, 0);
+            if (c.OnCuda)
+            {
+                ReduceCuda.MaxBackward(c.Cuda, range, c.Input(0), c.Output, c.OutputGradient, memory);
+            }
+
+            memory.Close(c);
+            return;
+        }
+
         Tensor dx = c.Target(0, out bool accumulate);
         if (!c.OnCpu)
         {

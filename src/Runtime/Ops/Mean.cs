@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>The mean over a run of neighbouring axes; NaN over none.</summary>
-/// <remarks>x F32 or F64. Summed as <see cref="Sum"/>.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA). Summed as <see cref="Sum"/>.</remarks>
 /// <param name="First">The first axis averaged over.</param>
 /// <param name="Axes">How many axes, from <paramref name="First"/> on.</param>
 /// <param name="KeepAxes">They stay, with length 1.</param>
@@ -30,6 +30,13 @@ public readonly record struct Mean(int First, int Axes, bool KeepAxes) : IOp<Mea
     {
         AxisRange range = AxisRange.Of(c.Input(0).Shape, op.First, op.Axes);
         ReductionOps.Sum(c, range, 1.0 / range.Count);
+    }
+
+    /// <inheritdoc/>
+    public static void Forward(in Mean op, CudaCall c)
+    {
+        AxisRange range = AxisRange.Of(c.Input(0).Shape, op.First, op.Axes);
+        ReduceCuda.Run(c.Device, false, range, c.Input(0), c.Output, c.Workspace, 1.0 / range.Count);
     }
 
     /// <inheritdoc/>

@@ -20,7 +20,7 @@ internal static unsafe class Permutation
         }
 
         Work<T> work = new() { From = from, To = to };
-        int rank = Join(shape, axes, ref work);
+        int rank = Join(shape, axes, new Span<long>(work.Lengths, Shape.MaxRank), new Span<long>(work.Strides, Shape.MaxRank));
         if (rank == 0)
         {
             *to = *from;
@@ -46,9 +46,8 @@ internal static unsafe class Permutation
         team.Run(WorkerTeam.ChunksFor(work.Outer, work.Grain), ref work);
     }
 
-    // Output axes with their lengths and input strides, unit axes dropped, neighbours joined.
-    private static int Join<T>(Shape shape, Shape axes, ref Work<T> work)
-        where T : unmanaged
+    /// <summary>Output axes with their lengths and input strides, unit axes dropped, neighbours joined; how many remain.</summary>
+    public static int Join(Shape shape, Shape axes, Span<long> lengths, Span<long> steps)
     {
         Span<long> strides = stackalloc long[Shape.MaxRank];
         long stride = 1;
@@ -68,15 +67,15 @@ internal static unsafe class Permutation
                 continue;
             }
 
-            if (rank > 0 && work.Strides[rank - 1] == step * length)
+            if (rank > 0 && steps[rank - 1] == step * length)
             {
-                work.Lengths[rank - 1] *= length;
-                work.Strides[rank - 1] = step;
+                lengths[rank - 1] *= length;
+                steps[rank - 1] = step;
                 continue;
             }
 
-            work.Lengths[rank] = length;
-            work.Strides[rank++] = step;
+            lengths[rank] = length;
+            steps[rank++] = step;
         }
 
         return rank;

@@ -61,6 +61,9 @@ public readonly record struct Permute(Shape Axes) : IOp<Permute>
     }
 
     /// <inheritdoc/>
+    public static void Forward(in Permute op, CudaCall c) => MovementCuda.Permute(c.Device, c.Input(0), op.Axes, c.Output);
+
+    /// <inheritdoc/>
     public static Saves Saves(in Permute op, Needs needs) => Runtime.Saves.Nothing;
 
     /// <inheritdoc/>

@@ -8,11 +8,15 @@ internal static class ReductionOps
 {
     public static void Infer(ref InferCall c, int first, int axes, bool keep, bool sums = true)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         Shape x = c.Shape(0);
         c.Require(first >= 0 && axes >= 0 && first + axes <= x.Rank, $"axes {first} to {first + axes - 1} must exist");
         c.Output(Reduced(x, first, axes, keep), c.Input(0).DType);
-        if (sums && c.Input(0).DType == DType.F32)
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            c.Workspace(4 * ReduceCuda.Workspace(AxisRange.Of(x, first, axes)));
+        }
+        else if (sums && c.Input(0).DType == DType.F32)
         {
             c.Workspace(4 * AxisReductions.SumWorkspace(AxisRange.Of(x, first, axes)));
         }
@@ -54,6 +58,18 @@ internal static class ReductionOps
     {
         Shape shape = c.InputSpec(0).Shape, kept = Reduced(shape, first, axes, keep: true);
         Tensor dy = c.OutputGradient;
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            GradientMemory memory = GradientMemory.Open(c, 0);
+            if (c.OnCuda)
+            {
+                ReduceCuda.Spread(c.Cuda, AxisRange.Of(shape, first, axes), dy, memory, scale);
+            }
+
+            memory.Close(c);
+            return;
+        }
+
         Tensor dx = c.Target(0, out bool accumulate);
         if (!c.OnCpu)
         {

@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x / √(mean(x²) + ε) · w over the last axis.</summary>
-/// <remarks>x (..., C) F32, w (C) F32, BF16 or F16 → y (..., C). Saves rstd (...). Method: Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.</remarks>
+/// <remarks>x (..., C) F32 (BF16 on CUDA), w (C) F32, BF16 or F16 → y (..., C) as x. Saves rstd (...) F32. Method: Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.</remarks>
 /// <param name="Epsilon">Added to the mean square.</param>
 public readonly record struct RmsNorm(float Epsilon) : IOp<RmsNorm>
 {
@@ -13,14 +13,14 @@ public readonly record struct RmsNorm(float Epsilon) : IOp<RmsNorm>
     /// <inheritdoc/>
     public static void Infer(in RmsNorm op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32);
+        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
         c.RequireType(1, DType.F32, DType.BF16, DType.F16);
         Shape x = c.Shape(0);
         c.Require(x.Rank > 0, "the input must have an axis to normalise");
         c.Require(c.Shape(1) == new Shape(x.Last), $"the weight must have the {x.Last} elements of the last axis");
-        c.Output(x, DType.F32);
+        c.Output(x, c.Input(0).DType);
         c.Save(x.WithoutLast(), DType.F32);
-        c.Workspace(HostConstants.WidenedBytes(c.Input(1)));
+        c.Workspace(HostConstants.WidenedBytes(c.Input(1), c.Plans));
     }
 
     /// <inheritdoc/>
@@ -43,32 +43,31 @@ public readonly record struct RmsNorm(float Epsilon) : IOp<RmsNorm>
     }
 
     /// <inheritdoc/>
+    public static void Forward(in RmsNorm op, CudaCall c) => NormCuda.RmsForward(c, op.Epsilon);
+
+    /// <inheritdoc/>
     public static void Backward(in RmsNorm op, BackwardCall c)
     {
         Shape shape = c.InputSpec(0).Shape;
         int rows = checked((int)shape.Rows), columns = shape.Last;
-        bool addX = false, addW = false;
-        Tensor? dx = c.Needs(0) ? GradientTarget.Open(c, 0, out addX) : null;
-        Tensor? dw = c.Needs(1) ? GradientTarget.Open(c, 1, out addW) : null;
-        Tensor wide = c.Temporary(new Shape(checked((int)HostConstants.WidenedBytes(c.InputSpec(1)))), DType.U8);
-        Tensor parts = c.Temporary(new Shape(dw is null ? 0 : checked((int)Reductions.ColumnWorkspace(rows, columns))));
+        GradientMemory x = GradientMemory.Open(c, 0), w = GradientMemory.OpenWeight(c, 1);
+        long sums = w.Tensor is null ? 0 : c.Plans == DeviceKind.Cuda ? NormCuda.PartFloats(c.InputSpec(0)) : Reductions.ColumnWorkspace(rows, columns);
+        Tensor wide = c.Temporary(new Shape(checked((int)HostConstants.WidenedBytes(c.InputSpec(1), c.Plans))), DType.U8);
+        Tensor parts = c.Temporary(new Shape(checked((int)sums)));
         if (c.OnCpu)
         {
-            ReadOnlySpan<float> w = HostConstants.Widened(c.Input(1), wide.AsSpan<byte>());
+            Span<float> dx = x.Tensor is null ? [] : x.Tensor.AsSpan<float>(), dw = w.Tensor is null ? [] : w.Tensor.AsSpan<float>();
             RmsNormKernel.Backward(
-                c.Team, rows, columns, c.Input(0).AsReadOnlySpan<float>(), w, c.Saved().AsReadOnlySpan<float>(), c.OutputGradient.AsReadOnlySpan<float>(),
-                dx is null ? [] : dx.AsSpan<float>(), dw is null ? [] : dw.AsSpan<float>(), parts.AsSpan<float>());
+                c.Team, rows, columns, c.Input(0).AsReadOnlySpan<float>(), HostConstants.Widened(c.Input(1), wide.AsSpan<byte>()),
+                c.Saved().AsReadOnlySpan<float>(), c.OutputGradient.AsReadOnlySpan<float>(), dx, dw, parts.AsSpan<float>());
+        }
+        else if (c.OnCuda)
+        {
+            NormCuda.RmsBackward(c, x, w, parts);
         }
 
-        if (dx is not null)
-        {
-            GradientTarget.Close(c, 0, dx, addX);
-        }
-
-        if (dw is not null)
-        {
-            GradientTarget.Close(c, 1, dw, addW);
-        }
+        x.Close(c);
+        w.Close(c);
     }
 }
 

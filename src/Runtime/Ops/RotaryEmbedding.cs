@@ -4,7 +4,7 @@ namespace Graft.Runtime;
 
 /// <summary>Rotates pairs (j, j + R/2) of the first R numbers of each head by the angle of the token's position.</summary>
 /// <remarks>
-/// x (..., H, D) F32, cos and sin (P, R/2) F32, positions I32 in [0, P): one per token, or (T) that repeat for every sequence of (B, T, H, D) → y like x.
+/// x (..., H, D) F32 (or BF16 on CUDA), cos and sin (P, R/2) F32, positions I32 in [0, P): one per token, or (T) that repeat for every sequence of (B, T, H, D) → y like x.
 /// Half-split layout of Llama's checkpoints. Method: Su et al. 2021, arXiv:2104.09864.
 /// </remarks>
 public readonly record struct RotaryEmbedding : IOp<RotaryEmbedding>
@@ -15,7 +15,7 @@ public readonly record struct RotaryEmbedding : IOp<RotaryEmbedding>
     /// <inheritdoc/>
     public static void Infer(in RotaryEmbedding op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32);
+        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
         c.RequireType(1, DType.F32);
         c.RequireType(2, DType.F32);
         c.RequireType(3, DType.I32);
@@ -26,7 +26,7 @@ public readonly record struct RotaryEmbedding : IOp<RotaryEmbedding>
         long tokens = Tokens(x), positions = c.Shape(3).Count;
         c.Require(tokens == 0 || (positions > 0 && tokens % positions == 0), "there must be one position per token, or as many as repeat evenly");
         c.Require(!c.Needs[1] && !c.Needs[2], "cos and sin are constants: detach them");
-        c.Output(x, DType.F32);
+        c.Output(x, c.Input(0).DType);
     }
 
     /// <inheritdoc/>
@@ -62,15 +62,24 @@ public readonly record struct RotaryEmbedding : IOp<RotaryEmbedding>
     }
 
     /// <inheritdoc/>
+    public static void Forward(in RotaryEmbedding op, CudaCall c)
+        => GateCuda.Rotary(c.Device, c.Input(0), c.Input(1), c.Input(2), c.Input(3), inverse: false, c.Output, add: false);
+
+    /// <inheritdoc/>
     public static void Backward(in RotaryEmbedding op, BackwardCall c)
     {
-        Tensor dx = GradientTarget.Open(c, 0, out bool add);
+        Tensor dy = c.OutputGradient;
+        TypedTarget dx = TypedTarget.Open(c, 0, dy.DType, adds: c.Plans == DeviceKind.Cuda);
         if (c.OnCpu)
         {
-            Rotate(c.Team, c.OutputGradient, c.Input(1), c.Input(2), c.Input(3).AsReadOnlySpan<int>(), true, dx);
+            Rotate(c.Team, dy, c.Input(1), c.Input(2), c.Input(3).AsReadOnlySpan<int>(), true, dx.Memory);
+        }
+        else if (c.OnCuda)
+        {
+            GateCuda.Rotary(c.Cuda, dy, c.Input(1), c.Input(2), c.Input(3), inverse: true, dx.Memory, dx.Add);
         }
 
-        GradientTarget.Close(c, 0, dx, add);
+        dx.Close(c);
     }
 
     private static void Rotate(WorkerTeam team, Tensor x, Tensor cos, Tensor sin, ReadOnlySpan<int> positions, bool inverse, Tensor y)
@@ -88,12 +97,15 @@ public readonly record struct RotaryEmbedding : IOp<RotaryEmbedding>
     private static Tensor Rows(Tape t, Tensor table, Tensor positions, int tokens, DType dtype)
     {
         int half = table.Shape.Last;
-        double[] rows = new double[t.Device.Kind == DeviceKind.Meta ? 0 : tokens * half];
-        for (int i = 0; i < rows.Length; i++)
+        double[] rows = new double[t.Device.Computes ? tokens * half : 0];
+        if (rows.Length > 0)
         {
-            ReadOnlySpan<int> at = positions.AsReadOnlySpan<int>();
-            int from = (at[i / half % at.Length] * half) + (i % half);
-            rows[i] = table.DType == DType.F64 ? table.AsReadOnlySpan<double>()[from] : table.AsReadOnlySpan<float>()[from];
+            int[] at = positions.ToArray<int>();
+            double[] values = table.DType == DType.F64 ? table.ToArray<double>() : Array.ConvertAll(table.ToArray<float>(), v => (double)v);
+            for (int i = 0; i < rows.Length; i++)
+            {
+                rows[i] = values[(at[i / half % at.Length] * half) + (i % half)];
+            }
         }
 
         return HostConstants.Create(t, new Shape(tokens, 1, half), dtype, rows);

@@ -40,13 +40,16 @@ public sealed class RotaryTable
         Tensor sin = arena.Allocate(shape, DType.F32, MemoryCategory.Weights, "rotary sin");
         if (arena.Device.Kind != DeviceKind.Meta)
         {
-            Span<float> c = cos.AsSpan<float>(), s = sin.AsSpan<float>();
+            float[] c = new float[shape.Count], s = new float[shape.Count];
             for (int i = 0; i < c.Length; i++)
             {
                 float angle = i / inverse.Length * (float)inverse[i % inverse.Length];
                 c[i] = (float)(Math.Cos(angle) * factor);
                 s[i] = (float)(Math.Sin(angle) * factor);
             }
+
+            cos.CopyFrom<float>(c);
+            sin.CopyFrom<float>(s);
         }
 
         return new RotaryTable(cos, sin, inverse, factor);

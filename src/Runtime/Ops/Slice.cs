@@ -43,36 +43,33 @@ public readonly record struct Slice(int Axis, int Start, int Length) : IOp<Slice
     }
 
     /// <inheritdoc/>
+    public static void Forward(in Slice op, CudaCall c)
+    {
+        Tensor x = c.Input(0);
+        int axis = op.At(x.Shape);
+        (long outer, long inner) = Blocks.Around(x.Shape, axis);
+        long run = op.Length * inner;
+        MovementCuda.Runs(c.Device, x, op.Start * inner, x.Shape[axis] * inner, c.Output, 0, run, run, outer, add: false);
+    }
+
+    /// <inheritdoc/>
     public static Saves Saves(in Slice op, Needs needs) => Runtime.Saves.Nothing;
 
     /// <inheritdoc/>
-    public static unsafe void Backward(in Slice op, BackwardCall c)
+    public static void Backward(in Slice op, BackwardCall c)
     {
-        Tensor dx = c.Target(0, out bool accumulate);
-        if (!accumulate)
-        {
-            dx.Clear();
-        }
-
-        if (!c.OnCpu)
-        {
-            return;
-        }
-
         Tensor dy = c.OutputGradient;
-        int axis = op.At(dx.Shape);
-        (long outer, long inner) = Blocks.Around(dx.Shape, axis);
-        long bytes = inner * dx.DType.Size();
-        byte* to = dx.RawPointer() + (op.Start * bytes);
-        long run = op.Length * bytes;
-        if (accumulate)
+        TypedTarget dx = TypedTarget.Open(c, 0, dy.DType);
+        if (!dx.Add)
         {
-            Blocks.Add(c.Team, dx.DType, dy.RawPointer(), run, to, dx.Shape[axis] * bytes, run, outer);
+            dx.Memory.Clear();
         }
-        else
-        {
-            Blocks.Copy(c.Team, dy.RawPointer(), run, to, dx.Shape[axis] * bytes, run, outer);
-        }
+
+        Shape shape = dx.Memory.Shape;
+        int axis = op.At(shape);
+        (long outer, long inner) = Blocks.Around(shape, axis);
+        Blocks.Move(c, dy, 0, op.Length * inner, dx.Memory, op.Start * inner, shape[axis] * inner, op.Length * inner, outer, dx.Add);
+        dx.Close(c);
     }
 
     private int At(Shape shape) => Axis < 0 ? Axis + shape.Rank : Axis;

@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>The sum over a run of neighbouring axes.</summary>
-/// <remarks>x F32 or F64. Sums in an order that depends on the shape alone; F32 in blocks that are added in F64.</remarks>
+/// <remarks>x F32 or F64 (F32 or BF16 on CUDA). Sums in an order that depends on the shape alone; F32 in blocks that are added in F64 (on CUDA in F32, by a tree).</remarks>
 /// <param name="First">The first axis summed over.</param>
 /// <param name="Axes">How many axes, from <paramref name="First"/> on.</param>
 /// <param name="KeepAxes">They stay, with length 1.</param>
@@ -23,6 +23,10 @@ public readonly record struct Sum(int First, int Axes, bool KeepAxes) : IOp<Sum>
 
     /// <inheritdoc/>
     public static void Forward(in Sum op, CpuCall c) => ReductionOps.Sum(c, AxisRange.Of(c.Input(0).Shape, op.First, op.Axes), 1);
+
+    /// <inheritdoc/>
+    public static void Forward(in Sum op, CudaCall c)
+        => ReduceCuda.Run(c.Device, false, AxisRange.Of(c.Input(0).Shape, op.First, op.Axes), c.Input(0), c.Output, c.Workspace, 1);
 
     /// <inheritdoc/>
     public static void Backward(in Sum op, BackwardCall c) => ReductionOps.SumBackward(c, op.First, op.Axes, 1);

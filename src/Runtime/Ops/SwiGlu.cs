@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = silu(gate) · up, silu(x) = x · sigmoid(x).</summary>
-/// <remarks>gate and up F32 of one shape; y the same. Method: Shazeer 2020, arXiv:2002.05202.</remarks>
+/// <remarks>gate and up F32 (or BF16 on CUDA) of one shape; y the same. Method: Shazeer 2020, arXiv:2002.05202.</remarks>
 public readonly record struct SwiGlu : IOp<SwiGlu>
 {
     /// <inheritdoc/>
@@ -12,10 +12,10 @@ public readonly record struct SwiGlu : IOp<SwiGlu>
     /// <inheritdoc/>
     public static void Infer(in SwiGlu op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32);
-        c.RequireType(1, DType.F32);
+        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
+        c.RequireType(1, c.Input(0).DType);
         c.Require(c.Shape(0) == c.Shape(1), "gate and up must have the same shape");
-        c.Output(c.Shape(0), DType.F32);
+        c.Output(c.Shape(0), c.Input(0).DType);
     }
 
     /// <inheritdoc/>
@@ -29,33 +29,34 @@ public readonly record struct SwiGlu : IOp<SwiGlu>
         => Elementwise.Run<SwiGluOperator>(c.Team, c.Input(0).AsReadOnlySpan<float>(), c.Input(1).AsReadOnlySpan<float>(), c.Output.AsSpan<float>());
 
     /// <inheritdoc/>
+    public static void Forward(in SwiGlu op, CudaCall c) => GateCuda.SwiGlu(c);
+
+    /// <inheritdoc/>
     public static void Backward(in SwiGlu op, BackwardCall c)
     {
-        bool addGate = false, addUp = false;
-        Tensor? dgate = c.Needs(0) ? GradientTarget.Open(c, 0, out addGate) : null;
-        Tensor? dup = c.Needs(1) ? GradientTarget.Open(c, 1, out addUp) : null;
+        bool adds = c.Plans == DeviceKind.Cuda;
+        TypedTarget? dgate = c.Needs(0) ? TypedTarget.Open(c, 0, c.OutputGradient.DType, adds) : null;
+        TypedTarget? dup = c.Needs(1) ? TypedTarget.Open(c, 1, c.OutputGradient.DType, adds) : null;
         if (c.OnCpu)
         {
             ReadOnlySpan<float> gate = c.Input(0).AsReadOnlySpan<float>(), dy = c.OutputGradient.AsReadOnlySpan<float>();
-            if (dgate is not null)
+            Span<float> toUp = dup is { } u ? u.Memory.AsSpan<float>() : [];
+            if (dgate is { } g)
             {
-                SwiGluKernel.Backward(c.Team, gate, c.Input(1).AsReadOnlySpan<float>(), dy, dgate.AsSpan<float>(), dup is null ? [] : dup.AsSpan<float>());
+                SwiGluKernel.Backward(c.Team, gate, c.Input(1).AsReadOnlySpan<float>(), dy, g.Memory.AsSpan<float>(), toUp);
             }
             else
             {
-                Elementwise.Run<SwiGluBackwardUpOperator>(c.Team, gate, dy, dup!.AsSpan<float>());
+                Elementwise.Run<SwiGluBackwardUpOperator>(c.Team, gate, dy, toUp);
             }
         }
-
-        if (dgate is not null)
+        else if (c.OnCuda)
         {
-            GradientTarget.Close(c, 0, dgate, addGate);
+            GateCuda.SwiGluBackward(c, dgate, dup);
         }
 
-        if (dup is not null)
-        {
-            GradientTarget.Close(c, 1, dup, addUp);
-        }
+        dgate?.Close(c);
+        dup?.Close(c);
     }
 }
 

@@ -2,7 +2,7 @@ namespace Graft.Runtime;
 
 /// <summary>The K largest (or smallest) elements of each row, in order, with their indices; of equal ones the lower index comes first.</summary>
 /// <remarks>
-/// x (..., N) F32 or F64 → values (..., K), indices (..., K) I32. NaN counts as larger than everything, -0 equals 0. With K = N it is a stable sort.
+/// x (..., N) F32 or F64 (F32 or BF16 on CUDA) → values (..., K), indices (..., K) I32. NaN counts as larger than everything, -0 equals 0. With K = N it is a stable sort.
 /// </remarks>
 /// <param name="K">How many, at most N.</param>
 /// <param name="Smallest">The smallest, ascending, instead of the largest, descending.</param>
@@ -14,11 +14,12 @@ public readonly record struct TopK(int K, bool Smallest) : IOp<TopK>
     /// <inheritdoc/>
     public static void Infer(in TopK op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         Shape x = c.Shape(0);
         c.Require(x.Rank >= 1 && op.K >= 0 && op.K <= x.Last, $"{op.K} of each row were asked; a row must have at least as many");
         c.Output(x.With(-1, op.K), c.Input(0).DType);
         c.Output(x.With(-1, op.K), DType.I32);
+        c.Workspace(c.Plans == DeviceKind.Cuda ? SelectCuda.TopKBytes(x, op.K) : 0);
     }
 
     /// <inheritdoc/>
@@ -35,6 +36,9 @@ public readonly record struct TopK(int K, bool Smallest) : IOp<TopK>
     public static Saves Saves(in TopK op, Needs needs) => Runtime.Saves.Nothing.Output(1);
 
     /// <inheritdoc/>
+    public static void Forward(in TopK op, CudaCall c) => SelectCuda.TopK(c, op);
+
+    /// <inheritdoc/>
     public static void Backward(in TopK op, BackwardCall c)
     {
         Tensor dx = c.Target(0, out bool accumulate);
@@ -46,6 +50,10 @@ public readonly record struct TopK(int K, bool Smallest) : IOp<TopK>
         if (c.OnCpu)
         {
             ElementMoves.ScatterAdd(c.Team, c.OutputGradient, c.OutputAt(1), dx);
+        }
+        else if (c.OnCuda)
+        {
+            SelectCuda.TopKBackward(c.Cuda, c.OutputGradient, c.OutputAt(1), dx);
         }
     }
 }

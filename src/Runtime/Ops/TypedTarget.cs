@@ -1,6 +1,6 @@
 namespace Graft.Runtime;
 
-/// <summary>The memory of an input's gradient for kernels that write or add in one type: the gradient's own, or a temporary where that has another type, as the F32 gradient of a BF16 parameter.</summary>
+/// <summary>The memory that a kernel writes an input's gradient to: the gradient's own, or a temporary where the kernel works in another type (the F32 gradient of a BF16 parameter) or cannot add.</summary>
 internal readonly struct TypedTarget
 {
     private readonly Tensor _target;
@@ -20,10 +20,15 @@ internal readonly struct TypedTarget
     public bool Add => _accumulate && Memory == _target;
 
     /// <summary>The memory to write; <see cref="Close"/> it afterwards.</summary>
-    public static TypedTarget Open(BackwardCall c, int input, DType type)
+    /// <param name="c">The call.</param>
+    /// <param name="input">Which input's gradient.</param>
+    /// <param name="type">The dtype that the kernel writes.</param>
+    /// <param name="adds">Whether it adds where asked to; the same for the device and a plan for it.</param>
+    public static TypedTarget Open(BackwardCall c, int input, DType type, bool adds = true)
     {
         Tensor target = c.Target(input, out bool accumulate);
-        return new TypedTarget(target, accumulate, target.DType == type ? target : c.Temporary(target.Shape, type));
+        bool own = target.DType == type && (adds || !accumulate);
+        return new TypedTarget(target, accumulate, own ? target : c.Temporary(target.Shape, type));
     }
 
     public void Close(BackwardCall c)

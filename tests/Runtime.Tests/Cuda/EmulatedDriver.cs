@@ -1,0 +1,24 @@
+using System.Runtime.InteropServices;
+
+namespace Graft.Runtime.Tests.Cuda;
+
+/// <summary>What the emulated driver offers besides CUDA: modes, reports, a fresh start after a fault.</summary>
+internal static unsafe class EmulatedDriver
+{
+    private static readonly nint s_library = NativeLibrary.Load(Path.Combine(CudaTestDevice.EmulatorFolder, "libcuda.so.1"));
+
+    /// <summary>Forgets a sticky error.</summary>
+    public static void Reset() => ((delegate* unmanaged<void>)NativeLibrary.GetExport(s_library, "emuReset"))();
+
+    /// <summary>Sets a mode by the name that its environment variable has: checked, schedule, lazy.</summary>
+    public static void Set(string name, string value)
+    {
+        nint n = Marshal.StringToCoTaskMemUTF8(name), v = Marshal.StringToCoTaskMemUTF8(value);
+        ((delegate* unmanaged<nint, nint, void>)NativeLibrary.GetExport(s_library, "emuSetMode"))(n, v);
+        Marshal.FreeCoTaskMem(n);
+        Marshal.FreeCoTaskMem(v);
+    }
+
+    /// <summary>The report of the last error.</summary>
+    public static string? Report() => Marshal.PtrToStringUTF8(((delegate* unmanaged<nint>)NativeLibrary.GetExport(s_library, "emuLastReport"))());
+}
