@@ -44,7 +44,7 @@ internal sealed class CudaAgainstCpu : IDisposable
         Tensor y = run(tape, x);
         Tensor dy = Values.Normal(y.Shape, 99).On(step, half && y.DType != DType.F32, 0, round: half);
         tape.Backward(y, dy);
-        double[][] results = [Values.Read(y), .. watched.Where(w => tape.GradientOf(w) is not null).Select(w => Values.Read(tape.GradientOf(w)!))];
+        double[][] results = [Values.Read(y), .. watched.Where((_, i) => inputs[i].IsFloat).Select(w => tape.GradientOf(w) is { } g ? Values.Read(g) : [])];
         tape.Clear();
         return results;
     }

@@ -41,6 +41,30 @@ public class ElementsCudaTests
         _pair.Compare("concat", (t, v) => t.Concat(0, v[0], v[1], v[0]), [x, z], forward, backward, half);
     }
 
+    [TestCase(5, 1)]
+    [TestCase(8, 3)]
+    [TestCase(1024, 2)]
+    public void Masks_choose_and_repeat(int period, int times)
+    {
+        Shape whole = new(times, period), last = new(period);
+        foreach (bool half in (bool[])[false, true])
+        {
+            foreach (int offset in (int[])[0, 1, 8])
+            {
+                double exact = half ? 1.0 / 128 : 0;
+                _pair.Compare("masked_fill", (t, x) => t.MaskedFill(t.Scale(x[0], 2), Mask(t.Arena, last), -3), [Values.Normal(whole, 1)], exact, exact, half, offset);
+                _pair.Compare("where", (t, x) => t.Add(t.Where(Mask(t.Arena, whole), x[0], x[1]), x[0]), [Values.Normal(whole, 1), Values.Normal(whole, 2)], exact, exact, half, offset);
+            }
+        }
+    }
+
+    private static Tensor Mask(Arena arena, Shape shape)
+    {
+        Tensor mask = arena.Allocate(shape, DType.Bool, MemoryCategory.Activations);
+        mask.CopyFrom<bool>([.. Enumerable.Range(0, (int)shape.Count).Select(i => new Rng(3).Below(i, 3) == 0)]);
+        return mask;
+    }
+
     private static readonly float[] s_extreme =
     [
         0f, -0f, 1e-40f, -1e-40f, 1e-20f, -1e-20f, 0.54f, -0.55f, 1f, -1f, 3f, -3f, 9f, -9f, 20f, -20f, 88.6f, -87.3f, 89f, -103f, 104f, -105f, 1000f, -1000f, 1e10f, -1e10f,
