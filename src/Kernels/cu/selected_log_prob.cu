@@ -154,7 +154,7 @@ __device__ __forceinline__ void selected_log_prob(float* logits, i64 stride, con
     {
         if (threadIdx.x == 0)
         {
-            *error = 1;
+            *error = 4; // DeviceFault.ClassIndex
         }
 
         target = 0;

@@ -173,9 +173,15 @@ public sealed class ForwardContext
         if (!_ranges.TryGetValue(key, out Tensor? tensor) || !tensor.IsAlive)
         {
             tensor = Tape.Arena.Allocate(shape, DType.I32, MemoryCategory.Activations);
-            if (tensor.Device.Kind == DeviceKind.Cpu)
+            if (tensor.Device.IsHost)
             {
                 fill(tensor.AsSpan<int>());
+            }
+            else if (tensor.Device.Computes)
+            {
+                int[] values = new int[shape.Count];
+                fill(values);
+                tensor.CopyFrom<int>(values);
             }
 
             _ranges[key] = tensor;

@@ -88,13 +88,13 @@ public sealed class LanguageModelObjective(ILanguageModel model, ActiveAdapters?
         Tensor logits = model.Head.Forward(context, picked);
         Tensor losses = c.Tape.CrossEntropy(logits, arena.Create<int>(new Shape(targets.Length), targets, MemoryCategory.Activations));
         Tensor best = c.Tape.ArgMax(logits);
-        if (arena.Device.Kind == DeviceKind.Meta)
+        if (!arena.Device.Computes)
         {
             return;
         }
 
-        ReadOnlySpan<float> loss = losses.AsReadOnlySpan<float>();
-        ReadOnlySpan<int> chosen = best.AsReadOnlySpan<int>();
+        ReadOnlySpan<float> loss = losses.OnHost<float>();
+        ReadOnlySpan<int> chosen = best.OnHost<int>();
         for (int i = 0; i < positions.Length; i++)
         {
             report(positions[i], loss[i], chosen[i] == targets[i]);
