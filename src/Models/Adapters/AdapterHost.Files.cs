@@ -96,8 +96,8 @@ public sealed partial class AdapterHost
             write(attached.Config, native);
         }
 
-        List<TensorSource> tensors = [.. Entries(attached).DistinctBy(e => e.Name).Select(e => Source(e.Name, e.Parameter.Parameter))];
-        tensors.AddRange(SavedTables(attached).Select(e => Source(e.Name, e.Weight)));
+        List<TensorSource> tensors = [.. Entries(attached).DistinctBy(e => e.Name).Select(e => TensorSource.OfTensor(e.Name, e.Parameter.Value))];
+        tensors.AddRange(SavedTables(attached).Select(e => TensorSource.OfTensor(e.Name, e.Weight.Value)));
         WriteFolder(folder, PeftConfig.Write(attached.Config, attached.Modules, InputFirst(attached), Methods), native, tensors);
     }
 
@@ -127,8 +127,8 @@ public sealed partial class AdapterHost
         }
 
         tensors.AddRange(Entries(attached).Where(e => !replaced.Contains(e.Parameter.Parameter)).DistinctBy(e => e.Name)
-            .Select(e => Source(e.Name, e.Parameter.Parameter)));
-        tensors.AddRange(SavedTables(attached).Select(e => Source(e.Name, e.Weight)));
+            .Select(e => TensorSource.OfTensor(e.Name, e.Parameter.Value)));
+        tensors.AddRange(SavedTables(attached).Select(e => TensorSource.OfTensor(e.Name, e.Weight.Value)));
         (int rank, double alpha) = plain.Count == 0 ? (attached.Config.Rank, attached.Config.Alpha)
             : (plain[0].Factors.Rank, plain[0].Factors.Scale * plain[0].Factors.Rank);
         LoraConfig config = new LoraConfig().WithCommon(attached.Config) with
@@ -304,9 +304,9 @@ public sealed partial class AdapterHost
 
     private static bool SameAs(Parameter parameter, float[] values)
     {
-        return parameter.Value.Device.Kind == DeviceKind.Meta || (parameter.Value.DType == DType.F32
-            ? parameter.Value.AsReadOnlySpan<float>().SequenceEqual(values)
-            : parameter.Value.ToArray<BFloat16>().AsSpan().SequenceEqual(Array.ConvertAll(values, v => (BFloat16)v)));
+        return !parameter.Value.Device.Computes || (parameter.Value.DType == DType.F32
+            ? parameter.Value.OnHost<float>().SequenceEqual(values)
+            : parameter.Value.OnHost<BFloat16>().SequenceEqual(Array.ConvertAll(values, v => (BFloat16)v)));
     }
 
     private static void Store(Parameter parameter, float[] values)
@@ -319,13 +319,6 @@ public sealed partial class AdapterHost
         {
             parameter.Value.CopyFrom<BFloat16>(Array.ConvertAll(values, v => (BFloat16)v));
         }
-    }
-
-    private static TensorSource Source(string name, Parameter parameter)
-    {
-        return parameter.Value.DType == DType.F32
-            ? TensorSource.Of<float>(name, parameter.Shape, parameter.Value.ToArray<float>())
-            : TensorSource.Of<BFloat16>(name, parameter.Shape, parameter.Value.ToArray<BFloat16>());
     }
 
     private static void WriteFolder(string folder, string config, JsonObject? native, List<TensorSource> tensors)

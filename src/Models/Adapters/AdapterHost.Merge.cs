@@ -170,7 +170,7 @@ public sealed partial class AdapterHost
 
     private static float[] Finite(Tensor tensor, string module)
     {
-        if (tensor.Device.Kind == DeviceKind.Meta)
+        if (!tensor.Device.Computes)
         {
             return new float[tensor.Shape.Count];
         }

@@ -59,7 +59,7 @@ public sealed class AdapterSite
         Arena scratch = Group.Arena;
         using Scope scope = scratch.Enter("base weight");
         Tensor dense = Linear.Weight.Dense(Tape.None(scratch));
-        return scratch.Device.Kind == DeviceKind.Cpu ? dense.ToArray<float>() : new float[dense.Shape.Count];
+        return scratch.Device.Computes ? dense.ToArray<float>() : new float[dense.Shape.Count];
     }
 
     /// <summary>A statistic of this module from the calibration pass that came before: `gradient`, `input_covariance`, whatever the method asks for.</summary>

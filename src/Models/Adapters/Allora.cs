@@ -126,13 +126,13 @@ internal readonly record struct AlloraBranch(float Eta) : ICompositeOp<AlloraBra
         if (c.Needs(1))
         {
             Tensor du = t.MatMul(dy, t.Mul(b, factor)); // (N, R)
-            c.Accumulate(1, t.MatMul(du, t.View(c.Input(0), new Shape(rows, a.Shape[1])), transposeA: true));
+            c.Accumulate(1, t.MatMul(t.Cast(du, a.DType), t.View(c.Input(0), new Shape(rows, a.Shape[1])), transposeA: true));
         }
 
         if (c.Needs(2))
         {
             Tensor u = t.View(c.Saved(0), new Shape(rows, a.Shape[0]));
-            c.Accumulate(2, t.Mul(t.MatMul(dy, u, transposeA: true), factor));
+            c.Accumulate(2, t.Mul(t.Cast(t.MatMul(dy, u, transposeA: true), b.DType), factor));
         }
     }
 

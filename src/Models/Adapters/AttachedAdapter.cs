@@ -61,7 +61,7 @@ internal sealed class SavedBits
         Parameter = parameter;
         _values = parameter.Value switch
         {
-            { Device.Kind: DeviceKind.Meta } => null,
+            { Device.Computes: false } => null,
             { DType: DType.F32 } => parameter.Value.ToArray<float>(),
             { DType: DType.BF16 } => parameter.Value.ToArray<BFloat16>(),
             { DType: DType.F16 } => parameter.Value.ToArray<Half>(),

@@ -68,15 +68,15 @@ public sealed class Dora : IAdapter
         if (c.IsInnermost && (_pair.Dropout == 0 || c.Context.Phase != ForwardPhase.Train))
         {
             Tensor v = c.Target.Weight.Forward(t, c.Input, null, _pair.Branch(t, c.Input));
-            Tensor y = t.Mul(v, gain);
-            return c.Target.Bias is { } bias ? t.Add(y, bias.Value) : y;
+            Tensor y = v.DType == gain.DType ? t.Mul(v, gain) : t.Add(v, t.Mul(v, Less1(t, gain, v.DType)));
+            return c.Target.Bias is { } bias ? t.Add(y, t.Cast(bias.Value, y.DType)) : y;
         }
 
         Tensor x = _pair.Input(c);
         Tensor z = c.Target.Weight.Forward(t, x, null, null);
         LowRankBranch branch = _pair.Branch(t, x);
         Tensor low = t.Scale(t.Linear(branch.U, branch.B), branch.Scale);
-        return t.Add(c.Inner(c.Input), t.Add(t.Mul(z, t.AddScalar(gain, -1)), t.Mul(low, gain)));
+        return t.Add(c.Inner(c.Input), t.Add(t.Mul(z, Less1(t, gain, z.DType)), t.Mul(low, t.Cast(gain, low.DType))));
     }
 
     /// <inheritdoc/>
@@ -88,6 +88,9 @@ public sealed class Dora : IAdapter
         Tensor effective = t.Mul(t.Add(own, _pair.Delta(t)), column);
         return t.Add(t.Sub(weight, own), effective); // weight is the base's own where nothing lies between
     }
+
+    // Gains are near 1, where BF16 has steps of 0.004 to 0.008: what they differ by from 1 is rounded, not they themselves.
+    private static Tensor Less1(Tape t, Tensor gain, DType type) => t.Cast(t.AddScalar(gain, -1), type);
 
     // Of the values alone: no gradient passes.
     private Tensor Norm(Tape t)
@@ -192,13 +195,13 @@ internal sealed class DoraNorm(AdapterSite site, Func<Tape, Tensor> weight)
 
     private static bool IsCancelled(Tensor squares, Tensor before)
     {
-        if (squares.Device.Kind != DeviceKind.Cpu)
+        if (!squares.Device.Computes)
         {
             return false;
         }
 
-        ReadOnlySpan<float> now = squares.AsReadOnlySpan<float>();
-        ReadOnlySpan<float> base0 = before.AsReadOnlySpan<float>();
+        ReadOnlySpan<float> now = squares.OnHost<float>();
+        ReadOnlySpan<float> base0 = before.OnHost<float>();
         for (int i = 0; i < now.Length; i++)
         {
             if (!(now[i] >= Cancelled * base0[i]))

@@ -81,7 +81,7 @@ public readonly struct LinearCall
     /// <summary>The layer.</summary>
     public Linear Target { get; }
 
-    /// <summary>x (..., in) F32.</summary>
+    /// <summary>x (..., in), of the type of activations.</summary>
     public Tensor Input { get; }
 
     /// <summary>Runs and perhaps records the ops.</summary>

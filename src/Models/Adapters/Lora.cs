@@ -34,7 +34,7 @@ public sealed class Lora : IAdapter
     public Tensor Forward(LinearCall c)
     {
         Tensor y = c.Inner(c.Input, _pair.Branch(c.Tape, _pair.Input(c)));
-        return _bias is null ? y : c.Tape.Add(y, c.Tape.Scale(_bias.Value, _pair.Scale));
+        return _bias is null ? y : c.Tape.Add(y, c.Tape.Cast(c.Tape.Scale(_bias.Value, _pair.Scale), y.DType));
     }
 
     /// <inheritdoc/>

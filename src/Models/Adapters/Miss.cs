@@ -194,7 +194,7 @@ public sealed class Miss : IAdapter
             return t.Sum(t.View(flat, new Shape(rows, whole, rank)), 1);
         }
 
-        Tensor zeros = t.Arena.Zeros(new Shape(rows, rank - rest), DType.F32, MemoryCategory.Activations);
+        Tensor zeros = t.Arena.Zeros(new Shape(rows, rank - rest), x.DType, MemoryCategory.Activations);
         Tensor tail = t.Concat(1, t.Slice(flat, 1, whole * rank, rest), zeros);
         return whole == 0 ? tail : t.Add(tail, t.Sum(t.View(t.Slice(flat, 1, 0, whole * rank), new Shape(rows, whole, rank)), 1));
     }

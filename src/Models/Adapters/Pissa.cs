@@ -57,7 +57,7 @@ public sealed class Pissa : IAdapter
         }
 
         LowRankPair pair = LowRankPair.Create(site, config, LowRankPair.Scaling(site, config.RankStabilized), LoraInitialization.Default);
-        if (site.Group.Arena.Device.Kind == DeviceKind.Meta)
+        if (!site.Group.Arena.Device.Computes)
         {
             return new Pissa(pair, [], []);
         }

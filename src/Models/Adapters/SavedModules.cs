@@ -134,7 +134,7 @@ internal static class Widen
 {
     public static void Copy(Tensor source, Tensor target)
     {
-        if (source.Device.Kind == DeviceKind.Meta)
+        if (!source.Device.Computes)
         {
             return;
         }

@@ -95,7 +95,7 @@ public sealed class Vera : IAdapter
     {
         Tape t = c.Tape;
         Tensor u = t.Linear(c.Context.Dropout(c.Input, _dropout, _site.DropoutSite), Down());
-        return c.Inner(c.Input, new LowRankBranch(t.Mul(u, _d.Value), Up(t), 1));
+        return c.Inner(c.Input, new LowRankBranch(t.Mul(u, t.Cast(_d.Value, u.DType)), Up(t), 1));
     }
 
     /// <inheritdoc/>
@@ -110,9 +110,10 @@ public sealed class Vera : IAdapter
     {
         int rank = _site.Rank;
         float[] a = Down().ToArray<float>();
-        float[] b = _b.Value.AsReadOnlySpan<float>()[..(_site.Linear.Out * rank)].ToArray();
-        ReadOnlySpan<float> d = _d.Value.AsReadOnlySpan<float>();
-        ReadOnlySpan<float> lambda = _lambda.Value.AsReadOnlySpan<float>();
+        float[] b = new float[_site.Linear.Out * rank];
+        _b.Value.CopyTo(b.AsSpan());
+        ReadOnlySpan<float> d = _d.Value.OnHost<float>();
+        ReadOnlySpan<float> lambda = _lambda.Value.OnHost<float>();
         for (int i = 0; i < a.Length; i++)
         {
             a[i] *= d[i / _site.Linear.In];

@@ -27,6 +27,7 @@ public sealed class Gpt2 : ILanguageModel
 
         _lnF = new Norm(builder, "transformer.ln_f", config);
         Head = config.TieWordEmbeddings ? builder.Tied("lm_head", _wte) : builder.Linear("lm_head", config.HiddenSize, config.VocabSize);
+        Activations = builder.Activations;
         Parameters = builder.Parameters;
         Linears = builder.Linears;
         Embeddings = builder.Embeddings;
@@ -49,6 +50,9 @@ public sealed class Gpt2 : ILanguageModel
 
     /// <inheritdoc/>
     public (int Heads, int HeadSize) CacheShape => (Config.NumAttentionHeads, Config.HiddenSize / Config.NumAttentionHeads);
+
+    /// <inheritdoc/>
+    public DType Activations { get; }
 
     /// <inheritdoc/>
     public int LayerCount => _h.Length;
@@ -74,7 +78,7 @@ public sealed class Gpt2 : ILanguageModel
             throw new ShapeException($"gpt2: position {c.Layout.MaxPosition - 1} was given; n_positions is {MaxPositions}. Use shorter sequences.");
         }
 
-        Tensor x = c.Tape.Add(_wte.Forward(c, ids), _wpe.Forward(c, c.Positions));
+        Tensor x = c.Tape.Cast(c.Tape.Add(_wte.Forward(c, ids), _wpe.Forward(c, c.Positions)), Activations);
         return c.Tape.Site(_wte.Name, c.Dropout(x, Config.EmbeddingDropout, "transformer.drop"));
     }
 
@@ -131,7 +135,7 @@ public sealed class Gpt2 : ILanguageModel
         {
             Tape t = c.Tape;
             x = t.Add(x, c.Dropout(Attention(c, _ln1.Forward(c, x)), _config.ResidualDropout, Name + ".attn.resid_dropout"));
-            Tensor f = _mlpProj.Forward(c, Activations.Apply(t, _config.ActivationFunction, _fc.Forward(c, _ln2.Forward(c, x))));
+            Tensor f = _mlpProj.Forward(c, Layers.Activations.Apply(t, _config.ActivationFunction, _fc.Forward(c, _ln2.Forward(c, x))));
             return t.Add(x, c.Dropout(f, _config.ResidualDropout, Name + ".mlp.dropout"));
         }
 

@@ -21,6 +21,9 @@ public interface ILanguageModel
     /// <summary>Width of the keys, and of the values, that one token leaves in each layer's cache: key heads and head size.</summary>
     (int Heads, int HeadSize) CacheShape { get; }
 
+    /// <summary>The type of hidden states, from the embedding on to the logits: F32, or BF16 on devices that take it.</summary>
+    DType Activations { get; }
+
     /// <summary>L.</summary>
     int LayerCount { get; }
 
@@ -36,7 +39,7 @@ public interface ILanguageModel
     /// <summary>Hidden states to logits; shares its weight with the embedding where they are tied.</summary>
     Linear Head { get; }
 
-    /// <summary>ids (B, T) I32 to embeddings (B, T, C) F32.</summary>
+    /// <summary>ids (B, T) I32 to embeddings (B, T, C), of the type of activations as all that follow.</summary>
     Tensor Embed(ForwardContext c, Tensor ids);
 
     /// <summary>Embeddings (B, T, C) to hidden states (B, T, C) after the final norm.</summary>

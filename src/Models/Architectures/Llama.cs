@@ -28,6 +28,7 @@ public sealed class Llama : ILanguageModel
 
         _norm = builder.Vector("model.norm.weight", config.HiddenSize, 1);
         Head = config.TieWordEmbeddings ? builder.Tied("lm_head", _embedTokens) : builder.Linear("lm_head", config.HiddenSize, config.VocabSize);
+        Activations = builder.Activations;
         Parameters = builder.Parameters;
         Linears = builder.Linears;
         Embeddings = builder.Embeddings;
@@ -52,6 +53,9 @@ public sealed class Llama : ILanguageModel
     public (int Heads, int HeadSize) CacheShape => (Config.NumKeyValueHeads, Config.HeadDim);
 
     /// <inheritdoc/>
+    public DType Activations { get; }
+
+    /// <inheritdoc/>
     public int LayerCount => _layers.Length;
 
     /// <inheritdoc/>
@@ -70,7 +74,7 @@ public sealed class Llama : ILanguageModel
     public Tensor Embed(ForwardContext c, Tensor ids)
     {
         ArgumentNullException.ThrowIfNull(c);
-        return c.Tape.Site(_embedTokens.Name, _embedTokens.Forward(c, ids));
+        return c.Tape.Site(_embedTokens.Name, c.Tape.Cast(_embedTokens.Forward(c, ids), Activations));
     }
 
     /// <inheritdoc/>
@@ -200,7 +204,7 @@ public sealed class Llama : ILanguageModel
         {
             Tensor gate = _gateProj.Forward(c, x); // (B, T, F)
             Tensor up = _upProj.Forward(c, x);     // (B, T, F)
-            return _downProj.Forward(c, _act == "silu" ? c.Tape.SwiGlu(gate, up) : c.Tape.Mul(Activations.Apply(c.Tape, _act, gate), up));
+            return _downProj.Forward(c, _act == "silu" ? c.Tape.SwiGlu(gate, up) : c.Tape.Mul(Layers.Activations.Apply(c.Tape, _act, gate), up));
         }
     }
 }

@@ -20,7 +20,9 @@ public sealed class ModelBuilder
     /// <summary>A builder that puts parameters into an arena.</summary>
     /// <param name="weights">A persistent arena; on the meta device nothing is read.</param>
     /// <param name="type">F32 or BF16, for matrices; vectors are F32.</param>
-    public ModelBuilder(Arena weights, DType type)
+    /// <param name="activations">F32, or BF16 where the device takes it.</param>
+    /// <exception cref="ConfigurationException">The device does not compute on such activations.</exception>
+    public ModelBuilder(Arena weights, DType type, DType activations = DType.F32)
     {
         ArgumentNullException.ThrowIfNull(weights);
         if (type is not (DType.F32 or DType.BF16))
@@ -28,9 +30,18 @@ public sealed class ModelBuilder
             throw new DTypeException($"Weights are held as f32 or bf16, not as {type.Name()}.");
         }
 
+        if (!weights.Device.TakesActivations(activations))
+        {
+            throw new ConfigurationException($"{activations.Name()} activations were asked for on {weights.Device.Name}; there are f32 on the cpu, f32 and bf16 on cuda.");
+        }
+
         _weights = weights;
         _type = type;
+        Activations = activations;
     }
+
+    /// <summary>The type of hidden states.</summary>
+    public DType Activations { get; }
 
     /// <summary>All parameters made, in order.</summary>
     public IReadOnlyList<Parameter> Parameters => _parameters;
@@ -108,37 +119,34 @@ public sealed class ModelBuilder
     /// <summary>Draws all parameters: matrices from N(0, range²), norms and biases as given. Each takes the stream of its own name.</summary>
     public void Draw(Rng random, float range)
     {
-        if (_weights.Device.Kind != DeviceKind.Cpu)
-        {
-            return;
-        }
-
         foreach (Parameter parameter in _parameters)
         {
             if (_constants.TryGetValue(parameter, out float constant))
             {
-                parameter.Value.AsSpan<float>().Fill(constant);
+                parameter.Value.Fill(constant);
                 continue;
             }
 
             Rng stream = random.Stream(parameter.Name);
             if (parameter.Value.DType == DType.F32)
             {
-                stream.FillNormal(0, parameter.Value.AsSpan<float>(), 0, range);
+                parameter.Value.WriteOnHost<float>((values, start) => stream.FillNormal(start, values, 0, range));
                 continue;
             }
 
-            Span<BFloat16> values = parameter.Value.AsSpan<BFloat16>();
             float[] piece = new float[4096];
-            for (int at = 0; at < values.Length; at += piece.Length)
+            parameter.Value.WriteOnHost<BFloat16>((values, start) =>
             {
-                int count = Math.Min(piece.Length, values.Length - at);
-                stream.FillNormal(at, piece.AsSpan(0, count), 0, range);
-                for (int i = 0; i < count; i++)
+                for (int at = 0; at < values.Length; at += piece.Length)
                 {
-                    values[at + i] = (BFloat16)piece[i];
+                    int count = Math.Min(piece.Length, values.Length - at);
+                    stream.FillNormal(start + at, piece.AsSpan(0, count), 0, range);
+                    for (int i = 0; i < count; i++)
+                    {
+                        values[at + i] = (BFloat16)piece[i];
+                    }
                 }
-            }
+            });
         }
     }
 

@@ -11,6 +11,9 @@ public sealed record LoadOptions
     /// <summary>F32 or BF16, for the matrices in memory.</summary>
     public DType WeightType { get; init; } = DType.F32;
 
+    /// <summary>F32, or BF16 on devices that take it: the type of hidden states.</summary>
+    public DType Activations { get; init; } = DType.F32;
+
     /// <summary>False leaves the tokenizer out.</summary>
     public bool Tokenizer { get; init; } = true;
 
@@ -67,7 +70,7 @@ public sealed class PretrainedModel : IDisposable
         Arena weights = new(device, "weights");
         try
         {
-            ModelBuilder builder = new(weights, options.WeightType);
+            ModelBuilder builder = new(weights, options.WeightType, options.Activations);
             ILanguageModel model = ArchitectureTable.Build(config, builder, options.Warning);
             builder.Load(checkpoint, ArchitectureTable.Prefix(config.ModelType), ArchitectureTable.IsTied(model) ? ["lm_head.weight"] : []);
             return new PretrainedModel(model, weights, config, Directory.Exists(path) ? path : null)
@@ -88,7 +91,7 @@ public sealed class PretrainedModel : IDisposable
     /// <param name="config">The text of a config.json.</param>
     /// <param name="device">Where it lies.</param>
     /// <param name="random">Each parameter takes the stream of its own name.</param>
-    /// <param name="options">The weight type.</param>
+    /// <param name="options">The types of weights and activations.</param>
     public static PretrainedModel Create(string config, Device device, Rng random, LoadOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(device);
@@ -97,7 +100,7 @@ public sealed class PretrainedModel : IDisposable
         Arena weights = new(device, "weights");
         try
         {
-            ModelBuilder builder = new(weights, options.WeightType);
+            ModelBuilder builder = new(weights, options.WeightType, options.Activations);
             ILanguageModel model = ArchitectureTable.Build(parsed, builder, options.Warning);
             builder.Draw(random, ArchitectureTable.InitializerRange(model));
             return new PretrainedModel(model, weights, parsed, null);

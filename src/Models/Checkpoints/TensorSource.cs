@@ -23,47 +23,14 @@ public sealed record TensorSource(string Name, DType Type, Shape Shape, Action<S
         return new(name, DTypeExtensions.Of<T>(), shape, stream => WriteElements(stream, elements.Span));
     }
 
-    /// <summary>A tensor in host memory; it must be alive until the file is written.</summary>
-    public static TensorSource Of(string name, Tensor tensor)
-    {
-        ArgumentNullException.ThrowIfNull(tensor);
-        return new(name, tensor.DType, tensor.Shape, stream =>
-        {
-            switch (tensor.DType)
-            {
-                case DType.F32:
-                    WriteElements(stream, tensor.AsReadOnlySpan<float>());
-                    break;
-                case DType.BF16:
-                    WriteElements(stream, tensor.AsReadOnlySpan<BFloat16>());
-                    break;
-                case DType.F16:
-                    WriteElements(stream, tensor.AsReadOnlySpan<Half>());
-                    break;
-                case DType.F64:
-                    WriteElements(stream, tensor.AsReadOnlySpan<double>());
-                    break;
-                case DType.I64:
-                    WriteElements(stream, tensor.AsReadOnlySpan<long>());
-                    break;
-                case DType.I32:
-                    WriteElements(stream, tensor.AsReadOnlySpan<int>());
-                    break;
-                case DType.U8:
-                    WriteElements(stream, tensor.AsReadOnlySpan<byte>());
-                    break;
-                default:
-                    WriteElements(stream, tensor.AsReadOnlySpan<bool>());
-                    break;
-            }
-        });
-    }
+    /// <summary>A tensor on any device; it must be alive until the file is written.</summary>
+    public static TensorSource Of(string name, Tensor tensor) => OfTensor(name, tensor);
 
-    /// <summary>A tensor in host memory, read when it is written.</summary>
+    /// <summary>A tensor on any device, read when it is written.</summary>
     public static TensorSource OfTensor(string name, Tensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
-        return new(name, tensor.DType, tensor.Shape, stream => stream.Write(tensor.AsBytes()));
+        return new(name, tensor.DType, tensor.Shape, stream => tensor.ReadBytesOnHost((bytes, _) => stream.Write(bytes)));
     }
 
     /// <summary>A tensor copied from an open checkpoint, without conversion.</summary>

@@ -53,7 +53,7 @@ public static class WeightLoader
         _ = Parallel.ForEach(all, pair => checkpoint.Read(pair.Name, pair.Parameter.Value));
     }
 
-    /// <summary>Fills a tensor of the same shape: F32, BF16 and F16 by conversion, other types from their own. Does nothing on the meta device.</summary>
+    /// <summary>Fills a tensor of the same shape on any device: F32, BF16 and F16 by conversion, other types from their own. Does nothing on the meta device.</summary>
     /// <exception cref="CheckpointException">No such tensor, another shape, or no conversion to the tensor's type.</exception>
     public static void Read(this ICheckpoint checkpoint, string name, Tensor destination)
     {
@@ -64,39 +64,20 @@ public static class WeightLoader
             throw new CheckpointException($"{checkpoint.Path}: tensor '{name}' has the shape {entry.Shape} and is to fill {destination}.");
         }
 
-        if (destination.Device.Kind == DeviceKind.Meta)
-        {
-            return;
-        }
-
         switch (destination.DType)
         {
             case DType.F32:
-                checkpoint.Read(name, 0, destination.AsSpan<float>());
+                destination.WriteOnHost<float>((values, start) => checkpoint.Read(name, start, values));
                 break;
             case DType.BF16:
-                checkpoint.Read(name, 0, destination.AsSpan<BFloat16>());
+                destination.WriteOnHost<BFloat16>((values, start) => checkpoint.Read(name, start, values));
                 break;
             case DType.F16 when entry.Type != DType.F16:
-                ReadHalves(checkpoint, name, destination.AsSpan<Half>());
+                destination.WriteOnHost<Half>((values, start) => ReadHalves(checkpoint, name, start, values));
                 break;
-            case DType.F16:
-                ReadSame(checkpoint, entry, destination.AsSpan<Half>());
-                break;
-            case DType.F64:
-                ReadSame(checkpoint, entry, destination.AsSpan<double>());
-                break;
-            case DType.I64:
-                ReadSame(checkpoint, entry, destination.AsSpan<long>());
-                break;
-            case DType.I32:
-                ReadSame(checkpoint, entry, destination.AsSpan<int>());
-                break;
-            case DType.U8:
-                ReadSame(checkpoint, entry, destination.AsSpan<byte>());
-                break;
-            default:
-                ReadSame(checkpoint, entry, destination.AsSpan<bool>());
+            case var type:
+                CheckSame(checkpoint, entry, type);
+                destination.WriteBytesOnHost((bytes, start) => checkpoint.ReadRaw(name, start, bytes));
                 break;
         }
     }
@@ -106,12 +87,7 @@ public static class WeightLoader
         where T : unmanaged
     {
         DType type = DTypeExtensions.Of<T>();
-        if (entry.Type != type)
-        {
-            throw new CheckpointException(
-                $"{checkpoint.Path}: tensor '{entry.Name}' holds {entry.TypeName}, not {type.Name()}; read it as its own type, or convert it to F32, BF16 or F16.");
-        }
-
+        CheckSame(checkpoint, entry, type);
         for (int i = 0; i < destination.Length; i += Piece)
         {
             Span<T> piece = destination.Slice(i, Math.Min(Piece, destination.Length - i));
@@ -119,13 +95,22 @@ public static class WeightLoader
         }
     }
 
-    private static void ReadHalves(ICheckpoint checkpoint, string name, Span<Half> destination)
+    private static void CheckSame(ICheckpoint checkpoint, TensorEntry entry, DType type)
+    {
+        if (entry.Type != type)
+        {
+            throw new CheckpointException(
+                $"{checkpoint.Path}: tensor '{entry.Name}' holds {entry.TypeName}, not {type.Name()}; read it as its own type, or convert it to F32, BF16 or F16.");
+        }
+    }
+
+    private static void ReadHalves(ICheckpoint checkpoint, string name, long first, Span<Half> destination)
     {
         float[] floats = new float[Math.Min(Piece, destination.Length)];
         for (int i = 0; i < destination.Length; i += Piece)
         {
             Span<float> piece = floats.AsSpan(0, Math.Min(Piece, destination.Length - i));
-            checkpoint.Read(name, i, piece);
+            checkpoint.Read(name, first + i, piece);
             System.Numerics.Tensors.TensorPrimitives.ConvertToHalf(piece, destination[i..]);
         }
     }

@@ -134,7 +134,7 @@ public sealed class Generator : IDisposable
             _scores = new float[model.VocabSize];
             _text = owner._tokenizer is null ? null : new StopText(owner._tokenizer, [.. owner.StopSequences, .. config.StopStrings]);
             _cacheArena = new Arena(owner._arena.Device, "cache");
-            _cache = new KvCache(_cacheArena, model.LayerCount, 1, _limit, model.CacheShape.Heads, model.CacheShape.HeadSize);
+            _cache = new KvCache(_cacheArena, model.LayerCount, 1, _limit, model.CacheShape.Heads, model.CacheShape.HeadSize, model.Activations);
         }
 
         /// <summary>One more token; the text that became certain, null when the end had come before.</summary>
@@ -190,7 +190,7 @@ public sealed class Generator : IDisposable
             ReadOnlySpan<int> news = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_ids)[_past..];
             Tensor hidden = model.Hidden(c, _owner._arena.Create(new Shape(1, length), news, MemoryCategory.Activations));
             Tensor last = c.Tape.View(hidden, new Shape(1, model.HiddenSize), (long)(length - 1) * model.HiddenSize);
-            model.Head.Forward(c, last).AsReadOnlySpan<float>().CopyTo(_scores);
+            c.Tape.Cast(model.Head.Forward(c, last), DType.F32).CopyTo(_scores.AsSpan());
             _past = _ids.Count;
         }
     }

@@ -15,7 +15,8 @@ public sealed class KvCache
     /// <param name="capacity">The most tokens of a row.</param>
     /// <param name="heads">K.</param>
     /// <param name="headSize">D.</param>
-    public KvCache(Arena arena, int layers, int rows, int capacity, int heads, int headSize)
+    /// <param name="type">Of the keys and values that it will be given.</param>
+    public KvCache(Arena arena, int layers, int rows, int capacity, int heads, int headSize, DType type = DType.F32)
     {
         ArgumentNullException.ThrowIfNull(arena);
         Capacity = capacity;
@@ -25,8 +26,8 @@ public sealed class KvCache
         for (int i = 0; i < layers; i++)
         {
             // Zeros, not undefined: nothing beyond the filled keys counts, but a kernel may read whole tiles.
-            _keys[i] = arena.Zeros(shape, DType.F32, MemoryCategory.Workspace, $"cache.{i}.k");
-            _values[i] = arena.Zeros(shape, DType.F32, MemoryCategory.Workspace, $"cache.{i}.v");
+            _keys[i] = arena.Zeros(shape, type, MemoryCategory.Workspace, $"cache.{i}.k");
+            _values[i] = arena.Zeros(shape, type, MemoryCategory.Workspace, $"cache.{i}.v");
         }
     }
 
@@ -51,22 +52,16 @@ public sealed class KvCache
 
     private static void Write(Tensor cache, Tensor news, int past)
     {
-        if (news.Device.Kind != DeviceKind.Cpu)
-        {
-            return;
-        }
-
         int width = cache.Shape[2] * cache.Shape[3];
         int length = news.Shape[1];
-        if (news.Shape[0] != cache.Shape[0] || news.Shape[2] != cache.Shape[2] || news.Shape[3] != cache.Shape[3])
+        if (news.DType != cache.DType || news.Shape[0] != cache.Shape[0] || news.Shape[2] != cache.Shape[2] || news.Shape[3] != cache.Shape[3])
         {
             throw new ShapeException($"{news} does not fit {cache}.");
         }
 
         for (int row = 0; row < news.Shape[0]; row++)
         {
-            news.AsReadOnlySpan<float>().Slice(row * length * width, length * width)
-                .CopyTo(cache.AsSpan<float>()[(((row * cache.Shape[1]) + past) * width)..]);
+            cache.CopyFrom(news, (long)row * length * width, (((long)row * cache.Shape[1]) + past) * width, (long)length * width);
         }
     }
 }

@@ -1,9 +1,10 @@
+using Graft.Models.Checkpoints;
 using Graft.Runtime;
 
 namespace Graft.Models.Layers;
 
 /// <summary>A low-rank term that a linear layer can add without another pass over its output: y += scale · u · Bᵀ.</summary>
-/// <param name="U">(..., R) F32.</param>
+/// <param name="U">(..., R), of the type of the layer's input.</param>
 /// <param name="B">(out, R) F32.</param>
 /// <param name="Scale">Applied to the product.</param>
 public readonly record struct LowRankBranch(Tensor U, Tensor B, float Scale);
@@ -20,7 +21,7 @@ public interface IWeight
     /// <summary>The parameter behind it; null where the stored form is not a float tensor.</summary>
     Parameter? Parameter { get; }
 
-    /// <summary>x·Wᵀ (+ bias) (+ branch): x (..., in) F32 to (..., out) F32.</summary>
+    /// <summary>x·Wᵀ (+ bias) (+ branch): x (..., in) to (..., out) of the same type.</summary>
     Tensor Forward(Tape t, Tensor x, Tensor? bias, LowRankBranch? branch);
 
     /// <summary>The weight as (out, in) F32 in the tape's arena; with its gradient where it is trainable.</summary>
@@ -33,6 +34,8 @@ public interface IWeight
 /// <summary>A weight stored as F32 or BF16, as (out, in) or, like GPT-2's, as (in, out).</summary>
 public sealed class DenseWeight : IWeight
 {
+    private const int PieceElements = 1 << 20;
+
     /// <summary>A weight on a parameter of two axes.</summary>
     /// <param name="parameter">(out, in), or (in, out) where <paramref name="transposed"/>.</param>
     /// <param name="transposed">True for GPT-2's layout.</param>
@@ -83,27 +86,36 @@ public sealed class DenseWeight : IWeight
             throw new ShapeException($"{Parameter}: {values.Length} values cannot be stored in it.");
         }
 
-        if (value.Device.Kind == DeviceKind.Meta)
+        if (!value.Device.Computes)
         {
             return;
         }
 
-        int rows = Out;
-        int columns = In;
-        for (int i = 0; i < rows; i++)
+        // Some rows of the stored matrix at a time, so that little host memory is needed beside the values.
+        int height = value.Shape[0];
+        int width = value.Shape[1];
+        int rows = Math.Clamp(PieceElements / Math.Max(1, width), 1, Math.Max(1, height));
+        float[] piece = new float[(long)rows * width];
+        for (int start = 0; start < height; start += rows)
         {
-            for (int j = 0; j < columns; j++)
+            int count = Math.Min(rows, height - start);
+            for (int i = 0; i < count * width; i++)
             {
-                long at = InputFirst ? ((long)j * rows) + i : ((long)i * columns) + j;
-                float v = values[(int)(((long)i * columns) + j)];
-                if (value.DType == DType.F32)
-                {
-                    value.AsSpan<float>()[(int)at] = v;
-                }
-                else
-                {
-                    value.AsSpan<BFloat16>()[(int)at] = (BFloat16)v;
-                }
+                long row = start + (i / width);
+                long column = i % width;
+                piece[i] = values[(int)(InputFirst ? (column * In) + row : (row * In) + column)];
+            }
+
+            Span<float> done = piece.AsSpan(0, count * width);
+            if (value.DType == DType.F32)
+            {
+                value.Write<float>(done, (long)start * width);
+            }
+            else
+            {
+                BFloat16[] rounded = new BFloat16[done.Length];
+                ElementConversion.Round(done, rounded);
+                value.Write<BFloat16>(rounded, (long)start * width);
             }
         }
     }

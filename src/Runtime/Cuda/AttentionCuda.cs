@@ -103,6 +103,9 @@ internal static class AttentionCuda
             device.Launch(s_dsinks, shape, x.Sinks, x.Sinks!.DType, g.LogSumExp, g.Delta, g.Sinks, g.Sinks.DType, g.AddSinks, p.Batch, p.Queries, p.Op.Heads);
         }
 
+        RequireType(p, g.Query);
+        RequireType(p, g.Key);
+        RequireType(p, g.Value);
         nint dq = p.At(g.Query, 0), dk = p.At(g.Key, 1), dv = p.At(g.Value, 2);
         nint places = p.At(x.Query, 0) | p.At(x.Key, 1) | p.At(x.Value, 2) | g.OutputGradient.DevicePointer() | dq | dk | dv;
         TensorCores? mma = IsAligned(places) ? OnTensorCores(p) : null;
@@ -118,6 +121,15 @@ internal static class AttentionCuda
             long heads = (long)p.Batch * p.Op.Heads;
             ReadOnlySpan<KernelArgument> arguments = Join(memory, p, x, [g.OutputGradient, g.LogSumExp, g.Delta, dq, g.AddQuery]);
             Launch(device, mma?.Queries, mma?.Tiles(heads, p.Queries, 128, 384), s_dq, p.Type, Tiles(heads, p.Queries, p.Size), arguments);
+        }
+    }
+
+    // Kernels write gradients of the activations' type; those of a 16-bit parameter are F32, and a parameter is no activation.
+    private static void RequireType(in AttentionProblem p, Tensor? gradient)
+    {
+        if (gradient is not null && gradient.DType != p.Type)
+        {
+            throw new DTypeException($"{ScaledDotProductAttention.Info.Name}: a gradient of {gradient.Spec} is wanted for a {p.Type.Name()} input; a parameter must be copied or cast before.");
         }
     }
 
@@ -148,6 +160,9 @@ internal static class AttentionCuda
     }
 
     private static bool IsAligned(nint addresses) => (addresses & 15) == 0;
+
+    /// <summary>True where the kernels of attention_mma.cu take it; the address is those of all operands, by or.</summary>
+    public static bool HasTensorCores(in AttentionProblem p, nint address) => IsAligned(address) && OnTensorCores(p) is not null;
 
     private static TensorCores? OnTensorCores(in AttentionProblem p) =>
         p.Type != DType.BF16 || !(p.Op.Scale > 0) ? null : p.Size == 64 ? s_mma64 : p.Size == 128 ? s_mma128 : null;

@@ -13,6 +13,9 @@ internal static class NormCuda
     private static readonly Kernel s_rmsBackward = new("rms_norm", "rms_norm_backward");
     private static readonly Kernel s_rmsBackwardAll = new("rms_norm", "rms_norm_backward_all");
     private static readonly Kernel s_rmsBackwardWeights = new("rms_norm", "rms_norm_backward_weights");
+    private static readonly Kernel s_addRmsForward = new("rms_norm", "add_rms_norm_forward");
+    private static readonly Kernel s_addRmsBackward = new("rms_norm", "add_rms_norm_backward");
+    private static readonly Kernel s_addRmsBackwardAll = new("rms_norm", "add_rms_norm_backward_all");
     private static readonly Kernel s_layerForward = new("layer_norm", "layer_norm_forward");
     private static readonly Kernel s_layerBackward = new("layer_norm", "layer_norm_backward");
     private static readonly Kernel s_layerBackwardAll = new("layer_norm", "layer_norm_backward_all");
@@ -52,26 +55,53 @@ internal static class NormCuda
     }
 
     public static void RmsBackward(BackwardCall c, GradientMemory dx, GradientMemory dw, Tensor parts)
+        => RmsBackward(c, c.Input(0), c.Input(1), c.OutputGradient, null, dx.Tensor, dx.Adds, dw, parts);
+
+    public static void AddRmsForward(CudaCall c, float epsilon)
     {
-        Tensor x = c.Input(0), w = c.Input(1), rstd = c.Saved(), dy = c.OutputGradient;
-        TensorSpec spec = x.Spec;
-        (long rows, int columns, int count) = (spec.Shape.Rows, spec.Shape.Last, Parts(spec));
-        if (spec.Shape.Count > 0 && dx.Tensor is { } to && dw.Tensor is not null && Fits(spec) && Aligned(x, w, dy, to))
+        Tensor x = c.Input(0), w = c.Input(2);
+        if (x.Shape.Count > 0)
         {
-            RowLaunch all = All(spec);
-            c.Cuda.Launch(s_rmsBackwardAll, x.DType, all.Shape, x, w, w.DType, rstd, dy, to, parts, rows, columns, count, all.ByWarp, dx.Adds);
+            RowLaunch rows = Rows(x.Spec);
+            c.Device.Launch(
+                s_addRmsForward, x.DType, rows.Shape,
+                x, c.Input(1), w, w.DType, epsilon, c.OutputAt(0), c.OutputAt(1), c.Saved(), x.Shape.Rows, x.Shape.Last, rows.ByWarp);
         }
-        else if (spec.Shape.Count > 0)
+    }
+
+    /// <summary>dx of h = x + r under the norm, plus <paramref name="dh"/> where something else used h as well.</summary>
+    public static void RmsBackward(BackwardCall c, Tensor h, Tensor w, Tensor dy, Tensor? dh, Tensor? dx, bool adds, GradientMemory dw, Tensor parts)
+    {
+        Tensor rstd = c.Saved();
+        (long rows, int columns, int count) = (h.Shape.Rows, h.Shape.Last, Parts(h.Spec));
+        bool aligned = Aligned(h, w, dy, dh ?? dy) && (dx is null || RowLaunch.IsAligned(dx));
+        if (h.Shape.Count > 0 && dx is not null && dw.Tensor is not null && Fits(h.Spec) && aligned)
         {
-            if (dx.Tensor is not null)
+            RowLaunch all = All(h.Spec);
+            if (dh is null)
             {
-                RowLaunch each = Rows(spec);
-                c.Cuda.Launch(s_rmsBackward, x.DType, each.Shape, x, w, w.DType, rstd, dy, dx.Tensor, rows, columns, each.ByWarp, dx.Adds);
+                c.Cuda.Launch(s_rmsBackwardAll, h.DType, all.Shape, h, w, w.DType, rstd, dy, dx, parts, rows, columns, count, all.ByWarp, adds);
+            }
+            else
+            {
+                c.Cuda.Launch(s_addRmsBackwardAll, h.DType, all.Shape, h, w, w.DType, rstd, dy, dh, dx, parts, rows, columns, count, all.ByWarp, adds);
+            }
+        }
+        else if (h.Shape.Count > 0)
+        {
+            RowLaunch each = Rows(h.Spec);
+            if (dx is not null && dh is null)
+            {
+                c.Cuda.Launch(s_rmsBackward, h.DType, each.Shape, h, w, w.DType, rstd, dy, dx, rows, columns, each.ByWarp, adds);
+            }
+            else if (dx is not null)
+            {
+                c.Cuda.Launch(s_addRmsBackward, h.DType, each.Shape, h, w, w.DType, rstd, dy, dh, dx, rows, columns, each.ByWarp, adds);
             }
 
             if (dw.Tensor is not null)
             {
-                c.Cuda.Launch(s_rmsBackwardWeights, x.DType, Columns(spec), x, rstd, dy, parts, rows, columns, count);
+                c.Cuda.Launch(s_rmsBackwardWeights, h.DType, Columns(h.Spec), h, rstd, dy, parts, rows, columns, count);
             }
         }
 

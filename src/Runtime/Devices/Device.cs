@@ -52,11 +52,14 @@ public abstract class Device : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>True where addresses are those of host memory.</summary>
-    internal virtual bool IsHost => Kind == DeviceKind.Cpu;
+    /// <summary>True where the host reads and writes elements in place, as spans.</summary>
+    public virtual bool IsHost => Kind == DeviceKind.Cpu;
 
     /// <summary>True where the device computes; false on meta, which runs shape rules and bookkeeping only, so that values are neither read nor written there.</summary>
     public bool Computes => Kind != DeviceKind.Meta;
+
+    /// <summary>True where ops take activations of this type: F32 everywhere, BF16 on CUDA and on meta where it plans for CUDA.</summary>
+    public bool TakesActivations(DType type) => type == DType.F32 || (type == DType.BF16 && Plans == DeviceKind.Cuda);
 
     /// <summary>Debugging: every block of an arena is an allocation of its own, so that a tool can see each tensor's bounds.</summary>
     internal virtual bool GuardsBlocks => false;

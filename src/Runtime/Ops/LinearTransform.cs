@@ -3,7 +3,8 @@ namespace Graft.Runtime;
 /// <summary>y = x·Wᵀ + b + s·u·Bᵀ: a linear layer with optional bias and optional low-rank branch in one op.</summary>
 /// <remarks>
 /// x (..., in), W (out, in), or (in, out) with <paramref name="InputFirst"/> (Conv1D of GPT-2); b (out); u (..., r), B (out, r); y (..., out).
-/// W, B are F32 or BF16, the rest F32 (or all F64). The branch is that of LoRA with u = x·Aᵀ, Hu et al. 2021, arXiv:2106.09685.
+/// W, B are F32 or BF16, the rest F32 (or all F64); on CUDA x, u and y are F32 or BF16, b as W. The branch is that of LoRA with u = x·Aᵀ, Hu et al. 2021,
+/// arXiv:2106.09685.
 /// </remarks>
 /// <param name="InputFirst">W is stored as (in, out).</param>
 /// <param name="Bias">Input 2 is b.</param>
@@ -21,10 +22,9 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
     {
         int inputs = 2 + (op.Bias ? 1 : 0) + (op.Branch ? 2 : 0);
         c.Require(c.Count == inputs, $"x, W{(op.Bias ? ", b" : "")}{(op.Branch ? ", u, B" : "")} are needed");
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         DType type = c.Input(0).DType;
-        DType? half = type == DType.F32 ? DType.BF16 : null;
-        c.RequireType(1, type, half);
+        Products.RequireWeight(ref c, 1, type);
         Shape x = c.Shape(0);
         Shape w = c.Shape(1);
         c.Require(x.Rank >= 1 && w.Rank == 2, "x (..., in) and a weight of two axes are needed");
@@ -32,21 +32,28 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
         c.Require(w[op.InputFirst ? 0 : 1] == x.Last, $"the last axis of x has {x.Last} elements, but the weight takes {w[op.InputFirst ? 0 : 1]}");
         if (op.Bias)
         {
-            c.RequireType(2, type);
+            Products.RequireWeight(ref c, 2, type, half: false);
             c.Require(c.Shape(2).Count == outputs, $"the bias must have {outputs} elements");
         }
 
         if (op.Branch)
         {
             c.RequireType(op.InputU, type);
-            c.RequireType(op.InputU + 1, type, half);
+            Products.RequireWeight(ref c, op.InputU + 1, type);
             Shape u = c.Shape(op.InputU);
             Shape up = c.Shape(op.InputU + 1);
             c.Require(u.Rows == x.Rows && u.Rank >= 1, $"u must have {x.Rows} rows as x has");
             c.Require(up.Rank == 2 && up[0] == outputs && up[1] == u.Last, $"B must be ({outputs}, {u.Last})");
         }
 
-        c.Output(x.With(-1, outputs), type);
+        TensorSpec y = new(x.With(-1, outputs), type);
+        c.Output(y.Shape, type);
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            // One after the other in the same bytes.
+            long bytes = ProductsCuda.CastBytes(c.Input(0), c.Input(1), y, op.Bias ? c.Input(2) : null);
+            c.Workspace(op.Branch ? Math.Max(bytes, ProductsCuda.CastBytes(c.Input(op.InputU), c.Input(op.InputU + 1), y)) : bytes);
+        }
     }
 
     /// <inheritdoc/>
@@ -74,6 +81,25 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
     }
 
     /// <inheritdoc/>
+    public static void Forward(in LinearTransform op, CudaCall c)
+    {
+        Tensor x = c.Input(0);
+        Tensor w = c.Input(1);
+        int rows = checked((int)x.Shape.Rows);
+        Matrix y = new(c.Output, rows, c.Output.Shape.Last);
+        if (op.Branch)
+        {
+            // The branch first: it is the small term, so rounding it to BF16 costs little, and the base product adds it in F32 before y is rounded as a whole.
+            Tensor u = c.Input(op.InputU);
+            Tensor up = c.Input(op.InputU + 1);
+            ProductsCuda.Run(c.Device, new(u, rows, u.Shape.Last), new(up, up.Shape[0], up.Shape[1], true), y, c.Workspace, alpha: op.Scale);
+        }
+
+        Matrix weight = new(w, w.Shape[0], w.Shape[1], !op.InputFirst);
+        ProductsCuda.Run(c.Device, new(x, rows, x.Shape.Last), weight, y, c.Workspace, accumulate: op.Branch, bias: op.Bias ? c.Input(2) : null);
+    }
+
+    /// <inheritdoc/>
     public static Saves Saves(in LinearTransform op, Needs needs)
     {
         Saves saves = Runtime.Saves.Nothing.Input(0, needs[1]).Input(1, needs[0]);
@@ -91,31 +117,22 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
         if (c.Needs(0))
         {
             Tensor dx = c.Target(0, out bool accumulate);
-            if (c.OnCpu)
-            {
-                Products.Run(c.Team, new(dy, rows, outputs), new(c.Input(1), w[0], w[1], op.InputFirst), new(dx, rows, inputs), accumulate);
-            }
+            Products.Run(c, new(dy, rows, outputs), new(c.Input(1), w[0], w[1], op.InputFirst), new(dx, rows, inputs), accumulate);
         }
 
         if (c.Needs(1))
         {
             Tensor dw = c.Target(1, out bool accumulate);
-            if (c.OnCpu)
-            {
-                Tensor x = c.Input(0);
-                Matrix left = op.InputFirst ? new(x, rows, inputs, true) : new(dy, rows, outputs, true);
-                Matrix right = op.InputFirst ? new(dy, rows, outputs) : new(x, rows, inputs);
-                Products.Run(c.Team, left, right, new(dw, w[0], w[1]), accumulate);
-            }
+            Tensor x = c.Input(0);
+            Matrix left = op.InputFirst ? new(x, rows, inputs, true) : new(dy, rows, outputs, true);
+            Matrix right = op.InputFirst ? new(dy, rows, outputs) : new(x, rows, inputs);
+            Products.Run(c, left, right, new(dw, w[0], w[1]), accumulate);
         }
 
         if (op.Bias && c.Needs(2))
         {
             Tensor db = c.Target(2, out bool accumulate);
-            if (c.OnCpu)
-            {
-                Products.SumRows(c.Team, dy, db, accumulate);
-            }
+            Products.SumRows(c, dy, db, accumulate);
         }
 
         if (op.Branch)
@@ -131,19 +148,13 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
         if (c.Needs(u))
         {
             Tensor du = c.Target(u, out bool accumulate);
-            if (c.OnCpu)
-            {
-                Products.Run(c.Team, new(dy, rows, outputs), new(c.Input(u + 1), outputs, rank), new(du, rows, rank), accumulate, op.Scale);
-            }
+            Products.Run(c, new(dy, rows, outputs), new(c.Input(u + 1), outputs, rank), new(du, rows, rank), accumulate, op.Scale);
         }
 
         if (c.Needs(u + 1))
         {
             Tensor db = c.Target(u + 1, out bool accumulate);
-            if (c.OnCpu)
-            {
-                Products.Run(c.Team, new(dy, rows, outputs, true), new(c.Input(u), rows, rank), new(db, outputs, rank), accumulate, op.Scale);
-            }
+            Products.Run(c, new(dy, rows, outputs, true), new(c.Input(u), rows, rank), new(db, outputs, rank), accumulate, op.Scale);
         }
     }
 }

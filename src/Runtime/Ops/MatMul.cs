@@ -4,6 +4,7 @@ namespace Graft.Runtime;
 /// <remarks>
 /// a (..., M, K), or (..., K, M) with <paramref name="TransposeA"/>; b (..., K, N), or (..., N, K) with <paramref name="TransposeB"/>; y (..., M, N).
 /// Leading axes are equal, or one side is a single matrix that serves the whole batch. F32, F64, and F32 times BF16; y is F32 (F64). Sums in F32.
+/// On CUDA a and b are F32 or BF16 each, and y has the type of a.
 /// </remarks>
 /// <param name="TransposeA">a is stored with its last two axes exchanged.</param>
 /// <param name="TransposeB">b is stored with its last two axes exchanged.</param>
@@ -15,8 +16,8 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
     /// <inheritdoc/>
     public static void Infer(in MatMul op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
-        c.RequireType(1, c.Input(0).DType, c.Input(0).DType == DType.F32 ? DType.BF16 : null);
+        c.RequireActivation(0);
+        Products.RequireWeight(ref c, 1, c.Input(0).DType);
         Shape a = c.Shape(0);
         Shape b = c.Shape(1);
         c.Require(a.Rank >= 2 && b.Rank >= 2, "both inputs must have at least two axes");
@@ -24,7 +25,12 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
         c.Require(s.K == s.KOfB, $"the summed axes differ: {s.K} of a and {s.KOfB} of b");
         c.Require(a.Rank == 2 || b.Rank == 2 || SameBatch(a, b), "leading axes must be equal, or one input must be a single matrix");
         Shape batch = a.Rank >= b.Rank ? a : b;
-        c.Output(batch.With(-2, s.M).With(-1, s.N), c.Input(0).DType);
+        TensorSpec y = new(batch.With(-2, s.M).With(-1, s.N), c.Input(0).DType);
+        c.Output(y.Shape, y.DType);
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            c.Workspace(ProductsCuda.CastBytes(c.Input(0), c.Input(1), y));
+        }
     }
 
     /// <inheritdoc/>
@@ -51,6 +57,22 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
     }
 
     /// <inheritdoc/>
+    public static void Forward(in MatMul op, CudaCall c)
+    {
+        Tensor a = c.Input(0);
+        Tensor b = c.Input(1);
+        Sizes s = new(op, a.Shape, b.Shape);
+        if (s.FoldsA(op))
+        {
+            int rows = checked(s.Batch * s.M);
+            ProductsCuda.Run(c.Device, new(a, rows, s.K), MatrixB(op, s, b), new(c.Output, rows, s.N), c.Workspace);
+            return;
+        }
+
+        ProductsCuda.Run(c.Device, MatrixA(op, s, a), MatrixB(op, s, b), new(c.Output, s.M, s.N, stride: (long)s.M * s.N), c.Workspace, batch: s.Batch);
+    }
+
+    /// <inheritdoc/>
     public static Saves Saves(in MatMul op, Needs needs) => Runtime.Saves.Nothing.Input(0, needs[1]).Input(1, needs[0]);
 
     /// <inheritdoc/>
@@ -61,19 +83,13 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
         if (c.Needs(0))
         {
             Tensor da = c.Target(0, out bool accumulate);
-            if (c.OnCpu)
-            {
-                GradientOfA(op, s, c, dy, c.Input(1), da, accumulate);
-            }
+            GradientOfA(op, s, c, dy, c.Input(1), da, accumulate);
         }
 
         if (c.Needs(1))
         {
             Tensor db = c.Target(1, out bool accumulate);
-            if (c.OnCpu)
-            {
-                GradientOfB(op, s, c, dy, c.Input(0), db, accumulate);
-            }
+            GradientOfB(op, s, c, dy, c.Input(0), db, accumulate);
         }
     }
 
@@ -83,7 +99,7 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
         if (s.FoldsA(op))
         {
             int rows = checked(s.Batch * s.M);
-            Products.Run(c.Team, new(dy, rows, s.N), MatrixB(op, s, b, flip: true), new(da, rows, s.K), accumulate);
+            Products.Run(c, new(dy, rows, s.N), MatrixB(op, s, b, flip: true), new(da, rows, s.K), accumulate);
             return;
         }
 
@@ -97,7 +113,7 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
             Matrix other = MatrixB(op, s, bi, flip: !op.TransposeA);
             Matrix target = op.TransposeA ? new(da, s.K, s.M, stride: (long)s.M * s.K) : new(da, s.M, s.K, stride: (long)s.M * s.K);
             (Matrix left, Matrix right) = op.TransposeA ? (other, gradient) : (gradient, other);
-            Products.Run(c.Team, left, right, target, accumulate || i > 0, batch: s.Batch / steps);
+            Products.Run(c, left, right, target, accumulate || i > 0, batch: s.Batch / steps);
         }
 
         if (steps == 0 && !accumulate)
@@ -114,7 +130,7 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
             int rows = checked(s.Batch * s.M);
             Matrix left = op.TransposeB ? new(dy, rows, s.N, true) : new(a, rows, s.K, true);
             Matrix right = op.TransposeB ? new(a, rows, s.K) : new(dy, rows, s.N);
-            Products.Run(c.Team, left, right, op.TransposeB ? new(db, s.N, s.K) : new(db, s.K, s.N), accumulate);
+            Products.Run(c, left, right, op.TransposeB ? new(db, s.N, s.K) : new(db, s.K, s.N), accumulate);
             return;
         }
 
@@ -127,7 +143,7 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
             Matrix other = MatrixA(op, s, ai, flip: !op.TransposeB);
             Matrix target = op.TransposeB ? new(db, s.N, s.K, stride: (long)s.N * s.K) : new(db, s.K, s.N, stride: (long)s.N * s.K);
             (Matrix left, Matrix right) = op.TransposeB ? (gradient, other) : (other, gradient);
-            Products.Run(c.Team, left, right, target, accumulate || i > 0, batch: s.Batch / steps);
+            Products.Run(c, left, right, target, accumulate || i > 0, batch: s.Batch / steps);
         }
 
         if (steps == 0 && !accumulate)

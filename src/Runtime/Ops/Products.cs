@@ -16,6 +16,8 @@ internal readonly unsafe struct Matrix(Tensor tensor, int rows, int columns, boo
     /// <summary>Elements from one matrix of a batch to the next.</summary>
     public long Stride { get; } = stride;
 
+    public Tensor Tensor => tensor;
+
     public DType DType => tensor.DType;
 
     public void* Pointer => tensor.RawPointer();
@@ -25,9 +27,60 @@ internal readonly unsafe struct Matrix(Tensor tensor, int rows, int columns, boo
     public int InnerLength => Transposed ? Rows : Columns;
 }
 
-/// <summary>Matrix products on tensors: F32 and BF16 by the packed kernels, F64 by plain loops.</summary>
+/// <summary>Matrix products on tensors. On the CPU F32 and BF16 by the packed kernels, F64 by plain loops; on CUDA by <see cref="ProductsCuda"/>.</summary>
 internal static unsafe class Products
 {
+    /// <summary>The types of weights, factors and biases beside an activation: its own and, with <paramref name="half"/>, BF16; on CUDA F32 and BF16 beside either.</summary>
+    public static void RequireWeight(ref InferCall c, int i, DType activation, bool half = true)
+    {
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            c.RequireType(i, DType.F32, DType.BF16);
+        }
+        else
+        {
+            c.RequireType(i, activation, half && activation == DType.F32 ? DType.BF16 : null);
+        }
+    }
+
+    /// <summary>In a backward, on the device at hand: c = alpha·op(a)·op(b) + (accumulate ? c : 0). Takes a temporary where the device casts an operand.</summary>
+    public static void Run(BackwardCall call, Matrix a, Matrix b, Matrix c, bool accumulate = false, float alpha = 1, int batch = 1)
+    {
+        if (call.OnCpu)
+        {
+            Run(call.Team, a, b, c, accumulate, alpha, batch: batch);
+        }
+        else if (call.Plans == DeviceKind.Cuda)
+        {
+            Tensor? workspace = Temporary(call, ProductsCuda.CastBytes(a.Tensor.Spec, b.Tensor.Spec, c.Tensor.Spec));
+            if (call.OnCuda)
+            {
+                ProductsCuda.Run(call.Cuda, a, b, c, workspace, accumulate, alpha, batch: batch);
+            }
+        }
+    }
+
+    /// <summary>In a backward, on the device at hand: sums (columns) = or += the sum of the rows of x.</summary>
+    public static void SumRows(BackwardCall call, Tensor x, Tensor sums, bool accumulate)
+    {
+        if (call.OnCpu)
+        {
+            SumRows(call.Team, x, sums, accumulate);
+        }
+        else if (call.Plans == DeviceKind.Cuda)
+        {
+            int columns = checked((int)sums.Shape.Count);
+            Tensor? workspace = Temporary(call, ProductsCuda.SumRowsBytes(columns == 0 ? 0 : x.Shape.Count / columns, columns));
+            if (call.OnCuda && workspace is not null)
+            {
+                ProductsCuda.SumRows(call.Cuda, x, sums, workspace, accumulate);
+            }
+        }
+    }
+
+    /// <summary>Scratch of a backward, in units of 4 bytes so that a shape can name what is beyond 2 GiB.</summary>
+    public static Tensor? Temporary(BackwardCall call, long bytes) => bytes == 0 ? null : call.Temporary(new Shape(checked((int)((bytes + 3) / 4))));
+
     /// <summary>c = alpha·op(a)·op(b) + (accumulate ? c : 0) + bias.</summary>
     public static void Run(WorkerTeam team, Matrix a, Matrix b, Matrix c, bool accumulate = false, float alpha = 1, Tensor? bias = null, int batch = 1)
     {

@@ -8,6 +8,7 @@ namespace Graft.Runtime;
 /// gradient, and its row is left out of every product. With smoothing ε: (1 - ε)·z_y + ε·mean(z) - lse, so that -logp is the smoothed cross-entropy.
 /// Backward takes one coefficient per row. Where W is frozen, each row's gradient is made in forward while its logits are at hand (saved (N, C)) and only
 /// scaled in backward; else, or with lse, logits are computed again. Workspace: R rows of logits, R = 32 MiB / 4V between 32 and 1008, and 2·R rows of hidden.
+/// On CUDA hidden and W are F32 or BF16 each, logp and lse F32, and rows of negative targets go through the products as zeros: see <see cref="SelectedLogProbCuda"/>.
 /// Source: arXiv:2410.10989 (chunking).
 /// </remarks>
 /// <param name="Smoothing">ε, in [0, 1).</param>
@@ -21,9 +22,9 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
     /// <inheritdoc/>
     public static void Infer(in SelectedLogProb op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, DType.F64);
+        c.RequireActivation(0);
         DType type = c.Input(0).DType;
-        c.RequireType(1, type, type == DType.F32 ? DType.BF16 : null);
+        Products.RequireWeight(ref c, 1, type);
         c.RequireType(2, DType.I32);
         Shape hidden = c.Shape(0);
         Shape weight = c.Shape(1);
@@ -32,19 +33,25 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
         c.Require(op.Smoothing is >= 0 and < 1 && op.SoftCap >= 0, "smoothing must be in [0, 1) and the soft cap not negative");
         c.Require(weight[0] > 0 || hidden.Rows == 0, "the vocabulary is empty");
         Shape rows = hidden.WithoutLast();
-        c.Output(rows, type);
+        DType statistics = type == DType.F64 ? DType.F64 : DType.F32;
+        c.Output(rows, statistics);
         if (op.LogSumExp)
         {
-            c.Output(rows, type);
+            c.Output(rows, statistics);
         }
 
-        if (type == DType.F32)
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            c.Workspace(SelectedLogProbCuda.WorkspaceBytes(c.Input(0), c.Input(1)));
+        }
+        else if (type == DType.F32)
         {
             c.Workspace(SelectedLogProbKernel.WorkspaceBytes(checked((int)hidden.Rows), hidden.Last, weight[0]));
-            if (op.Unit(c.Needs, type))
-            {
-                c.Save(hidden, DType.F32);
-            }
+        }
+
+        if (op.Unit(c.Needs, type))
+        {
+            c.Save(hidden, type);
         }
     }
 
@@ -71,6 +78,13 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
     }
 
     /// <inheritdoc/>
+    public static void Forward(in SelectedLogProb op, CudaCall c)
+    {
+        SelectedLogProbCuda kernel = new(c.Device, op, c.Input(0), c.Input(1), c.Input(2), c.Workspace);
+        kernel.Forward(c.Output, op.LogSumExp ? c.OutputAt(1) : null, op.Unit(c.Needs, c.Input(0).DType) ? c.Saved() : null);
+    }
+
+    /// <inheritdoc/>
     public static Saves Saves(in SelectedLogProb op, Needs needs) => op.Unit(needs, DType.F32)
         ? Runtime.Saves.Nothing.Extra().Input(0).Input(1).Input(2)
         : Runtime.Saves.Nothing.Input(0).Input(1).Input(2);
@@ -92,6 +106,21 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
             if (c.OnCpu)
             {
                 SelectedLogProbKernel.ScaleRows(c.Team, rows, width, own!.Pointer<float>(), c.Saved().Pointer<float>(), dHidden!.Pointer<float>(), accumulateHidden);
+            }
+            else if (c.OnCuda)
+            {
+                SelectedLogProbCuda.ScaleRows(c.Cuda, own!, c.Saved(), dHidden!, accumulateHidden);
+            }
+
+            return;
+        }
+
+        if (c.Plans == DeviceKind.Cuda)
+        {
+            Tensor? scratch = Products.Temporary(c, SelectedLogProbCuda.WorkspaceBytes(hidden, c.InputSpec(1), dWeight?.Spec));
+            if (c.OnCuda)
+            {
+                new SelectedLogProbCuda(c.Cuda, op, c.Input(0), c.Input(1), c.Input(2), scratch).Backward(own, other, dHidden, accumulateHidden, dWeight, accumulateWeight);
             }
 
             return;
@@ -136,7 +165,7 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
     }
 
     // The gradient of a row is its coefficient times a vector that forward can make.
-    private bool Unit(Needs needs, DType type) => needs[0] && !needs[1] && !LogSumExp && type == DType.F32;
+    private bool Unit(Needs needs, DType type) => needs[0] && !needs[1] && !LogSumExp && type != DType.F64;
 
     private static unsafe SelectedLogProbKernel Kernel(in SelectedLogProb op, Tensor hidden, Tensor weight, Tensor targets, byte* workspace) => new()
     {

@@ -199,6 +199,28 @@ public sealed class Tensor
         }
     }
 
+    /// <summary>Overwrites all elements with those of a float tensor of as many on the same device, rounded to this tensor's dtype (nearest, ties to even); does nothing on the meta device.</summary>
+    /// <exception cref="ShapeException">Another number of elements, or another device.</exception>
+    /// <exception cref="DTypeException">Either is no float tensor.</exception>
+    public void CastFrom(Tensor source)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        if (source.Shape.Count != Shape.Count || source.Device != Device)
+        {
+            throw new ShapeException($"{this} cannot take the numbers of {source}: as many elements on one device are needed.");
+        }
+
+        if (!DType.IsFloat() || !source.DType.IsFloat())
+        {
+            ThrowDType("a float");
+        }
+
+        if (Device.Computes && Shape.Count > 0)
+        {
+            Device.CastInto(this, source);
+        }
+    }
+
     /// <summary>Sets all bytes to zero; does nothing on the meta device.</summary>
     public void Clear()
     {

@@ -78,10 +78,7 @@ public sealed class StateReader : IDisposable
     {
         ArgumentNullException.ThrowIfNull(into);
         Check(name, into.Spec);
-        if (into.Device.Kind != DeviceKind.Meta)
-        {
-            _tensors!.ReadRaw(name, 0, StateWriter.Bytes(into));
-        }
+        into.WriteBytesOnHost((bytes, start) => _tensors!.ReadRaw(name, start, bytes));
     }
 
     /// <summary>A whole tensor as an array of its own element type.</summary>

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Graft.Models.Checkpoints;
 using Graft.Runtime;
 
@@ -27,11 +26,10 @@ public sealed class StateWriter(string section)
     /// <summary>Writes a text.</summary>
     public void Put(string field, string value) => Fields.Add(field, value);
 
-    /// <summary>Writes a tensor on the host.</summary>
+    /// <summary>Writes a tensor, of any device.</summary>
     public void Put(string name, Tensor tensor)
     {
-        ArgumentNullException.ThrowIfNull(tensor);
-        Tensors.Add(new TensorSource(name, tensor.DType, tensor.Shape, stream => stream.Write(Bytes(tensor))));
+        Tensors.Add(TensorSource.OfTensor(name, tensor));
     }
 
     /// <summary>Writes an array: float, double, long, int or byte.</summary>
@@ -41,16 +39,4 @@ public sealed class StateWriter(string section)
         ArgumentNullException.ThrowIfNull(values);
         Tensors.Add(TensorSource.Of<T>(name, new Shape(values.Length), values));
     }
-
-    internal static Span<byte> Bytes(Tensor tensor) => tensor.DType switch
-    {
-        DType.F32 => MemoryMarshal.AsBytes(tensor.AsSpan<float>()),
-        DType.BF16 => MemoryMarshal.AsBytes(tensor.AsSpan<BFloat16>()),
-        DType.F16 => MemoryMarshal.AsBytes(tensor.AsSpan<Half>()),
-        DType.F64 => MemoryMarshal.AsBytes(tensor.AsSpan<double>()),
-        DType.I64 => MemoryMarshal.AsBytes(tensor.AsSpan<long>()),
-        DType.I32 => MemoryMarshal.AsBytes(tensor.AsSpan<int>()),
-        DType.Bool => MemoryMarshal.AsBytes(tensor.AsSpan<bool>()),
-        _ => tensor.AsSpan<byte>(),
-    };
 }

@@ -25,8 +25,8 @@ public sealed class LanguageModelObjective(ILanguageModel model, ActiveAdapters?
     {
         ArgumentNullException.ThrowIfNull(c);
         ForwardContext context = Context(c);
-        Tensor hidden = model.Hidden(context, Integers(c, c.Batch.Ids));
-        Tensor logProb = LogProb(context, hidden, Integers(c, c.Batch.Targets), c.IsTraining ? Smoothing : 0);
+        Tensor hidden = model.Hidden(context, c.Inputs?.Ids ?? Integers(c, c.Batch.Ids));
+        Tensor logProb = LogProb(context, hidden, c.Inputs?.Targets ?? Integers(c, c.Batch.Targets), c.IsTraining ? Smoothing : 0);
         List<LossTerm> terms = [new LossTerm("loss", c.Tape.Scale(c.Tape.Sum(logProb), -1))];
         foreach (Tensor auxiliary in context.AuxiliaryLosses)
         {
@@ -88,26 +88,35 @@ public sealed class LanguageModelObjective(ILanguageModel model, ActiveAdapters?
         Tensor logits = model.Head.Forward(context, picked);
         Tensor losses = c.Tape.CrossEntropy(logits, arena.Create<int>(new Shape(targets.Length), targets, MemoryCategory.Activations));
         Tensor best = c.Tape.ArgMax(logits);
-        if (arena.Device.Kind == DeviceKind.Meta)
+        if (!arena.Device.Computes)
         {
             return;
         }
 
-        ReadOnlySpan<float> loss = losses.AsReadOnlySpan<float>();
-        ReadOnlySpan<int> chosen = best.AsReadOnlySpan<int>();
+        ReadOnlySpan<float> loss = losses.OnHost<float>();
+        ReadOnlySpan<int> chosen = best.OnHost<int>();
         for (int i = 0; i < positions.Length; i++)
         {
             report(positions[i], loss[i], chosen[i] == targets[i]);
         }
     }
 
-    private ForwardContext Context(ObjectiveCall c) => new(c.Tape, LayoutOf(c.Batch))
+    private ForwardContext Context(ObjectiveCall c)
     {
-        Phase = c.IsTraining ? ForwardPhase.Train : ForwardPhase.Evaluate,
-        Adapters = adapters ?? ActiveAdapters.None,
-        Random = c.Random,
-        ActivationCheckpointing = c.ActivationCheckpointing,
-    };
+        ForwardContext context = new(c.Tape, LayoutOf(c.Batch))
+        {
+            Phase = c.IsTraining ? ForwardPhase.Train : ForwardPhase.Evaluate,
+            Adapters = adapters ?? ActiveAdapters.None,
+            Random = c.Random,
+            ActivationCheckpointing = c.ActivationCheckpointing,
+        };
+        if (c.Inputs is { } inputs)
+        {
+            context.Take(inputs.Positions, inputs.Ranges);
+        }
+
+        return context;
+    }
 
     private Tensor LogProb(ForwardContext context, Tensor hidden, Tensor targets, float smoothing)
     {

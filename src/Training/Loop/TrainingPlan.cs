@@ -18,7 +18,7 @@ public sealed record TrainingPlan(MemoryUse Persistent, MemoryUse StepPeak, Step
     public static async Task<TrainingPlan> OfAsync(Trainer trainer)
     {
         ArgumentNullException.ThrowIfNull(trainer);
-        if (trainer.Device.Kind != DeviceKind.Meta)
+        if (trainer.Device.Computes)
         {
             throw new ArgumentException($"A plan is made on the meta device; the run is on {trainer.Device.Name}.", nameof(trainer));
         }

@@ -17,6 +17,15 @@ internal readonly unsafe struct FlatAddress<T>(T* address)
         }
     }
 
+    /// <summary>The address of an array that the collector never moves; keep the array reachable.</summary>
+    public static FlatAddress<T> OfPinned(T[] pinned)
+    {
+        fixed (T* address = pinned)
+        {
+            return new FlatAddress<T>(address);
+        }
+    }
+
     /// <summary>The same as a number.</summary>
     public nint Value => (nint)address;
 

@@ -12,8 +12,9 @@ internal static class LowPrecision
     /// <summary>Widens a 16-bit tensor into an F32 one of the same number of elements; nothing on the meta device.</summary>
     public static void Widen(Tensor low, Tensor wide)
     {
-        if (low.Device.Kind == DeviceKind.Meta)
+        if (!low.Device.IsHost)
         {
+            wide.CastFrom(low);
             return;
         }
 
@@ -31,10 +32,14 @@ internal static class LowPrecision
         }
     }
 
-    /// <summary>Rounds an F32 tensor on the host into a 16-bit one.</summary>
+    /// <summary>Rounds an F32 tensor into a 16-bit one; nothing on the meta device.</summary>
     public static void Narrow(Tensor wide, Tensor low)
     {
-        if (low.DType == DType.BF16)
+        if (!low.Device.IsHost)
+        {
+            low.CastFrom(wide);
+        }
+        else if (low.DType == DType.BF16)
         {
             Narrow(wide.AsReadOnlySpan<float>(), low.AsSpan<BFloat16>());
         }

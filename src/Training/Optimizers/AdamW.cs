@@ -1,4 +1,5 @@
 using System.Numerics;
+using Graft.Runtime;
 
 namespace Graft.Training.Optimizers;
 
@@ -65,23 +66,40 @@ public sealed record AdamW(double Beta1 = 0.9, double Beta2 = 0.999, double Epsi
     /// <inheritdoc/>
     public void Update(UpdateCall c)
     {
-        double correction1 = 1 - Math.Pow(Beta1, c.Step);
-        double root2 = Math.Sqrt(1 - Math.Pow(Beta2, c.Step));
-        bool early = EpsilonAt == EpsilonPlacement.BeforeCorrection;
+        AdamWFactors f = Factors(c.LearningRate, c.WeightDecay, c.Step);
         c.ForEach(new Function
         {
-            Before = new((float)(Decay == DecayPlacement.BeforeUpdate ? 1 - (c.LearningRate * c.WeightDecay) : 1)),
-            After = new((float)(Decay == DecayPlacement.AfterUpdate ? -c.LearningRate * c.WeightDecay : 0)),
-            Penalty = new((float)(Decay == DecayPlacement.InGradient ? c.WeightDecay : 0)),
-            Sign = new(Maximize ? -1f : 1f),
-            OneMinusBeta1 = new((float)(1 - Beta1)),
-            Beta2 = new((float)Beta2),
-            OneMinusBeta2 = new((float)(1 - Beta2)),
-            Root2 = new((float)(early ? 1 : root2)),
-            Epsilon = new((float)Epsilon),
-            StepSize = new((float)(c.LearningRate / correction1 * (early ? root2 : 1))),
+            Before = new(f.Before),
+            After = new(f.After),
+            Penalty = new(f.Penalty),
+            Sign = new(f.Sign),
+            OneMinusBeta1 = new(f.OneMinusBeta1),
+            Beta2 = new(f.Beta2),
+            OneMinusBeta2 = new(f.OneMinusBeta2),
+            Root2 = new(f.Root2),
+            Epsilon = new(f.Epsilon),
+            StepSize = new(f.StepSize),
             AmsGrad = AmsGrad,
         });
+    }
+
+    /// <summary>The numbers of one step, for every device.</summary>
+    internal AdamWFactors Factors(double learningRate, double weightDecay, long step)
+    {
+        double correction1 = 1 - Math.Pow(Beta1, step);
+        double root2 = Math.Sqrt(1 - Math.Pow(Beta2, step));
+        bool early = EpsilonAt == EpsilonPlacement.BeforeCorrection;
+        return new AdamWFactors(
+            Before: (float)(Decay == DecayPlacement.BeforeUpdate ? 1 - (learningRate * weightDecay) : 1),
+            After: (float)(Decay == DecayPlacement.AfterUpdate ? -learningRate * weightDecay : 0),
+            Penalty: (float)(Decay == DecayPlacement.InGradient ? weightDecay : 0),
+            Sign: Maximize ? -1f : 1f,
+            OneMinusBeta1: (float)(1 - Beta1),
+            Beta2: (float)Beta2,
+            OneMinusBeta2: (float)(1 - Beta2),
+            Root2: (float)(early ? 1 : root2),
+            Epsilon: (float)Epsilon,
+            StepSize: (float)(learningRate / correction1 * (early ? root2 : 1)));
     }
 
     private struct Function : IUpdateFunction

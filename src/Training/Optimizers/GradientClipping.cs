@@ -73,30 +73,62 @@ public static class GradientClipping
         {
             foreach (ParameterEntry entry in set.Active)
             {
-                if (entry.Parameter is { HasGradient: true, Gradient: { Device.Kind: DeviceKind.Cpu } gradient })
+                if (entry.Parameter is not { HasGradient: true, Gradient: { } gradient })
+                {
+                    continue;
+                }
+
+                if (gradient.Device.IsHost)
                 {
                     work.Gradient = FlatAddress<float>.Of(gradient);
                     FlatWork.Run(gradient.Device, (int)entry.Count, work);
+                }
+                else
+                {
+                    Staged(gradient, work);
                 }
             }
         }
     }
 
+    private static void Staged<TWork>(Tensor gradient, TWork work)
+        where TWork : struct, IGradientWork
+    {
+        gradient.ChangeOnHost<float>((values, _) => work.Change(values));
+    }
+
     private static double Part(ParameterEntry entry, NormOrder order)
     {
         Tensor gradient = entry.Parameter.Gradient!;
-        if (gradient.Device.Kind != DeviceKind.Cpu)
+        if (!gradient.Device.IsHost)
         {
-            return 0;
+            return StagedPart(gradient, order);
         }
 
         NormPart part = new() { Gradient = FlatAddress<float>.Of(gradient), Order = order };
         return FlatWork.Sum(gradient.Device, (int)entry.Count, part, largest: order == NormOrder.Infinity);
     }
 
+    // In the ranges and the order of FlatWork, so that the bits are those of the CPU.
+    private static double StagedPart(Tensor gradient, NormOrder order)
+    {
+        double total = 0;
+        gradient.ReadOnHost<float>((values, _) =>
+        {
+            for (int at = 0; at < values.Length; at += FlatWork.Grain)
+            {
+                double part = NormPart.Of(values.Slice(at, Math.Min(FlatWork.Grain, values.Length - at)), order);
+                total = order == NormOrder.Infinity ? Math.Max(total, part) : total + part;
+            }
+        });
+        return total;
+    }
+
     private interface IGradientWork : IFlatWork
     {
         FlatAddress<float> Gradient { set; }
+
+        void Change(Span<float> gradient);
     }
 
     private struct Clamp : IGradientWork
@@ -105,10 +137,11 @@ public static class GradientClipping
 
         public FlatAddress<float> Gradient { get; set; }
 
-        public readonly void Invoke(int start, int count)
+        public readonly void Invoke(int start, int count) => Change(Gradient.Span(start, count));
+
+        public readonly void Change(Span<float> gradient)
         {
-            Span<float> g = Gradient.Span(start, count);
-            foreach (ref float value in g)
+            foreach (ref float value in gradient)
             {
                 value = Math.Clamp(value, -Limit, Limit);
             }
@@ -121,11 +154,9 @@ public static class GradientClipping
 
         public FlatAddress<float> Gradient { get; set; }
 
-        public readonly void Invoke(int start, int count)
-        {
-            Span<float> g = Gradient.Span(start, count);
-            TensorPrimitives.Multiply(g, Factor, g);
-        }
+        public readonly void Invoke(int start, int count) => Change(Gradient.Span(start, count));
+
+        public readonly void Change(Span<float> gradient) => TensorPrimitives.Multiply(gradient, Factor, gradient);
     }
 
     private struct NormPart : IFlatSum
@@ -133,16 +164,14 @@ public static class GradientClipping
         public FlatAddress<float> Gradient;
         public NormOrder Order;
 
-        public readonly double Invoke(int start, int count)
+        public readonly double Invoke(int start, int count) => Of(Gradient.Span(start, count), Order);
+
+        public static double Of(ReadOnlySpan<float> g, NormOrder order) => order switch
         {
-            ReadOnlySpan<float> g = Gradient.Span(start, count);
-            return Order switch
-            {
-                NormOrder.L2 => Squares(g),
-                NormOrder.L1 => Magnitudes(g),
-                _ => Math.Abs(TensorPrimitives.MaxMagnitude(g)),
-            };
-        }
+            NormOrder.L2 => Squares(g),
+            NormOrder.L1 => Magnitudes(g),
+            _ => Math.Abs(TensorPrimitives.MaxMagnitude(g)),
+        };
 
         private static double Squares(ReadOnlySpan<float> g)
         {

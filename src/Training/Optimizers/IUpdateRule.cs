@@ -24,6 +24,45 @@ public interface IUpdateRule : IOptimizerRule
     void Update(UpdateCall c);
 }
 
+/// <summary>An element-wise rule that brings kernels for devices whose memory the host cannot reach. Others are run there through host memory.</summary>
+public interface IDeviceUpdateRule : IUpdateRule
+{
+    /// <summary>Updates a whole block by kernels of its device; the same numbers as <see cref="IUpdateRule.Update"/>.</summary>
+    /// <returns>False, and nothing done, where there are none for this device or these hyperparameters.</returns>
+    bool TryUpdate(DeviceUpdate c);
+}
+
+/// <summary>One flat block on a device, to be updated by kernels.</summary>
+public readonly ref struct DeviceUpdate
+{
+    private readonly ReadOnlySpan<Tensor> _slots;
+
+    internal DeviceUpdate(Tensor parameter, Tensor gradient, ReadOnlySpan<Tensor> slots)
+    {
+        Parameter = parameter;
+        Gradient = gradient;
+        _slots = slots;
+    }
+
+    /// <summary>(n) F32; written.</summary>
+    public Tensor Parameter { get; }
+
+    /// <summary>(n) F32, clipped and averaged.</summary>
+    public Tensor Gradient { get; }
+
+    /// <summary>The learning rate of this step: schedule, group and controllers applied.</summary>
+    public double LearningRate { get; init; }
+
+    /// <summary>The group's decay, or the rule's.</summary>
+    public double WeightDecay { get; init; }
+
+    /// <summary>The number of this update, 1 for the first.</summary>
+    public long Step { get; init; }
+
+    /// <summary>A slot of the rule, (n) F32; written.</summary>
+    public Tensor Slot(int i) => _slots[i];
+}
+
 /// <summary>A rule that needs a parameter whole: factored moments, projections of the gradient, orthogonalised updates.</summary>
 public interface ITensorUpdateRule : IOptimizerRule
 {

@@ -123,7 +123,8 @@ public sealed partial class Optimizer
     {
         ParameterEntry last = Parameters.Active[run.Last];
         int count = last.Offset + (int)last.Count - first.Offset;
-        if (Parameters.Arena.Device.Kind != DeviceKind.Cpu || count == 0)
+        Device device = Parameters.Arena.Device;
+        if (!device.Computes || count == 0)
         {
             return;
         }
@@ -131,22 +132,33 @@ public sealed partial class Optimizer
         UpdateWork work = new()
         {
             Rule = rule,
-            Parameter = FlatAddress<float>.Of(first.Values),
-            Gradient = FlatAddress<float>.Of(first.Parameter.Gradient!),
-            Frozen = first.Frozen is { } frozen ? FlatAddress<byte>.Of(frozen) : default,
-            LowBFloat16 = first.Parameter.Value.DType == DType.BF16 ? FlatAddress<BFloat16>.Of(first.Parameter.Value) : default,
-            LowHalf = first.Parameter.Value.DType == DType.F16 ? FlatAddress<Half>.Of(first.Parameter.Value) : default,
             SlotCount = rule.Slots,
             LearningRate = rate,
             WeightDecay = decay,
             Step = first.Steps + 1,
         };
+        if (!device.IsHost)
+        {
+            work.UpdateOnDevice(Parameters.Range(first, count));
+            if (first.Master is { } master)
+            {
+                LowPrecision.Narrow(master, first.Parameter.Value);
+            }
+
+            return;
+        }
+
+        work.Parameter = FlatAddress<float>.Of(first.Values);
+        work.Gradient = FlatAddress<float>.Of(first.Parameter.Gradient!);
+        work.Frozen = first.Frozen is { } frozen ? FlatAddress<byte>.Of(frozen) : default;
+        work.LowBFloat16 = first.Parameter.Value.DType == DType.BF16 ? FlatAddress<BFloat16>.Of(first.Parameter.Value) : default;
+        work.LowHalf = first.Parameter.Value.DType == DType.F16 ? FlatAddress<Half>.Of(first.Parameter.Value) : default;
         for (int i = 0; i < rule.Slots; i++)
         {
             work.Slots[i] = FlatAddress<float>.Of(first.SlotViews[i]).Value;
         }
 
-        FlatWork.Run(Parameters.Arena.Device, count, work);
+        FlatWork.Run(device, count, work);
     }
 
     private void Whole(ParameterEntry entry, ITensorUpdateRule rule, double rate, double decay)
@@ -162,7 +174,7 @@ public sealed partial class Optimizer
             WeightDecay = decay,
             Step = entry.Steps + 1,
         });
-        if (entry.Master is { } master && master.Device.Kind == DeviceKind.Cpu)
+        if (entry.Master is { } master)
         {
             LowPrecision.Narrow(master, entry.Parameter.Value);
         }

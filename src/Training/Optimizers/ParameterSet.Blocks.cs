@@ -27,6 +27,19 @@ public sealed partial class ParameterSet
         AllocateState();
     }
 
+    /// <summary>Elements of neighbours in all blocks, from an entry's first on, as tensors of one axis.</summary>
+    internal FlatRange Range(ParameterEntry first, int count)
+    {
+        Shape shape = new(count);
+        bool inBlock = _values is not null && !first.IsLow;
+        Tensor[] slots = [.. first.SlotOffsets.Select((at, i) => View(_slots[i]!, shape, at))];
+        Tensor? frozen = first.Frozen is { } mask ? View(mask, shape, 0) : null;
+        return new FlatRange(View(inBlock ? _values! : first.Values, shape, inBlock ? first.Offset : 0), Gradients(first, count), slots, frozen);
+    }
+
+    /// <summary>Gradients of neighbours, from an entry's first element on.</summary>
+    internal Tensor Gradients(ParameterEntry first, int count) => View(_gradients!, new Shape(count), first.Offset);
+
     private void Rebuild(List<ParameterEntry> next, StatePolicy policy)
     {
         HashSet<ParameterEntry> stays = [.. next.Where(e => e.IsActive)];

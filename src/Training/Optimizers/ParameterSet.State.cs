@@ -57,7 +57,7 @@ public sealed partial class ParameterSet : IStateful
             entry.Changed = true;
             entry.Steps = state.Int64("steps." + entry.Name);
             state.Read(entry.Name, entry.Values);
-            if (entry.Master is { } master && master.Device.Kind == DeviceKind.Cpu)
+            if (entry.Master is { } master)
             {
                 LowPrecision.Narrow(master, entry.Parameter.Value);
             }

@@ -188,14 +188,19 @@ public sealed partial class ParameterSet : IDisposable
     {
         foreach (ParameterEntry entry in _active)
         {
-            if (entry.Frozen is { } frozen && entry.Parameter.HasGradient && Arena.Device.Kind == DeviceKind.Cpu)
+            if (entry.Frozen is not { } frozen || !entry.Parameter.HasGradient)
             {
-                Span<float> gradient = entry.Parameter.Gradient!.AsSpan<float>();
-                ReadOnlySpan<byte> mask = frozen.AsReadOnlySpan<byte>();
-                for (int i = 0; i < mask.Length; i++)
-                {
-                    gradient[i] = mask[i] != 0 ? 0 : gradient[i];
-                }
+                continue;
+            }
+
+            if (Arena.Device.IsHost)
+            {
+                Mask(entry.Parameter.Gradient!.AsSpan<float>(), frozen.AsReadOnlySpan<byte>());
+            }
+            else if (Arena.Device.Computes)
+            {
+                byte[] mask = frozen.ToArray<byte>();
+                entry.Parameter.Gradient!.ChangeOnHost<float>((gradient, start) => Mask(gradient, mask.AsSpan((int)start, gradient.Length)));
             }
         }
     }
@@ -225,6 +230,14 @@ public sealed partial class ParameterSet : IDisposable
         foreach (ParameterEntry entry in All)
         {
             entry.Parameter.Trainable = entry.WasTrainable;
+        }
+    }
+
+    private static void Mask(Span<float> gradient, ReadOnlySpan<byte> mask)
+    {
+        for (int i = 0; i < mask.Length; i++)
+        {
+            gradient[i] = mask[i] != 0 ? 0 : gradient[i];
         }
     }
 

@@ -36,21 +36,16 @@ internal sealed class ScaledUpdates
     {
         foreach ((ParameterEntry entry, Tensor scale, Tensor before) in _kept)
         {
-            if (scale.Device.Kind != DeviceKind.Cpu)
+            int width = (int)(entry.Count / Math.Max(1, entry.Parameter.Shape[0]));
+            if (entry.Values.Device.IsHost)
             {
-                continue;
+                Scale(entry.Values.AsSpan<float>(), before.AsReadOnlySpan<float>(), scale.AsReadOnlySpan<float>(), width);
             }
-
-            int rows = entry.Parameter.Shape[0];
-            int width = (int)(entry.Count / Math.Max(1, rows));
-            ReadOnlySpan<float> factors = scale.AsReadOnlySpan<float>();
-            for (int row = 0; row < rows; row++)
+            else if (entry.Values.Device.Computes)
             {
-                Span<float> now = entry.Values.AsSpan<float>().Slice(row * width, width);
-                ReadOnlySpan<float> then = before.AsReadOnlySpan<float>().Slice(row * width, width);
-                TensorPrimitives.Subtract(now, then, now);
-                TensorPrimitives.Multiply(now, factors[row], now);
-                TensorPrimitives.Add(now, then, now);
+                float[] values = entry.Values.ToArray<float>();
+                Scale(values, before.OnHost<float>(), scale.OnHost<float>(), width);
+                entry.Values.CopyFrom<float>(values);
             }
 
             if (entry.Master is { } master)
@@ -60,5 +55,16 @@ internal sealed class ScaledUpdates
         }
 
         _kept.Clear();
+    }
+    private static void Scale(Span<float> values, ReadOnlySpan<float> before, ReadOnlySpan<float> factors, int width)
+    {
+        for (int row = 0; row < factors.Length; row++)
+        {
+            Span<float> now = values.Slice(row * width, width);
+            ReadOnlySpan<float> then = before.Slice(row * width, width);
+            TensorPrimitives.Subtract(now, then, now);
+            TensorPrimitives.Multiply(now, factors[row], now);
+            TensorPrimitives.Add(now, then, now);
+        }
     }
 }

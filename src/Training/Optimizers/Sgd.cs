@@ -1,4 +1,5 @@
 using System.Numerics;
+using Graft.Runtime;
 
 namespace Graft.Training.Optimizers;
 
@@ -23,18 +24,29 @@ public sealed record Sgd(double Momentum = 0, double Dampening = 0, double Weigh
     /// <inheritdoc/>
     public void Update(UpdateCall c)
     {
+        SgdFactors f = Factors(c.LearningRate, c.WeightDecay, c.Step);
         c.ForEach(new Function
         {
-            Sign = new(Maximize ? -1f : 1f),
-            Penalty = new((float)c.WeightDecay),
-            Momentum = new((float)(c.Step == 1 ? 0 : Momentum)),
-            Fresh = new((float)(c.Step == 1 ? 1 : 1 - Dampening)),
-            Ahead = new((float)(Nesterov ? Momentum : 0)),
-            LearningRate = new((float)c.LearningRate),
+            Sign = new(f.Sign),
+            Penalty = new(f.Penalty),
+            Momentum = new(f.Momentum),
+            Fresh = new(f.Fresh),
+            Ahead = new(f.Ahead),
+            LearningRate = new(f.LearningRate),
             HasMomentum = Momentum != 0,
-            Nesterov = Nesterov,
+            Nesterov = f.Nesterov,
         });
     }
+
+    /// <summary>The numbers of one step, for every device.</summary>
+    internal SgdFactors Factors(double learningRate, double weightDecay, long step) => new(
+        Sign: Maximize ? -1f : 1f,
+        Penalty: (float)weightDecay,
+        Momentum: (float)(step == 1 ? 0 : Momentum),
+        Fresh: (float)(step == 1 ? 1 : 1 - Dampening),
+        Ahead: (float)(Nesterov ? Momentum : 0),
+        LearningRate: (float)learningRate,
+        Nesterov: Nesterov);
 
     private struct Function : IUpdateFunction
     {

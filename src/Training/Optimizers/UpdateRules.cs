@@ -35,7 +35,7 @@ public static class UpdateRules
             }
         }
 
-        if (block.Device.Kind != DeviceKind.Cpu || block.Shape.Count == 0)
+        if (!block.Device.Computes || block.Shape.Count == 0)
         {
             return;
         }
@@ -43,13 +43,19 @@ public static class UpdateRules
         UpdateWork work = new()
         {
             Rule = rule,
-            Parameter = FlatAddress<float>.Of(block),
-            Gradient = FlatAddress<float>.Of(gradient),
             SlotCount = rule.Slots,
             LearningRate = learningRate,
             WeightDecay = weightDecay,
             Step = step,
         };
+        if (!block.Device.IsHost)
+        {
+            work.UpdateOnDevice(new FlatRange(block, gradient, slots.ToArray(), null));
+            return;
+        }
+
+        work.Parameter = FlatAddress<float>.Of(block);
+        work.Gradient = FlatAddress<float>.Of(gradient);
         for (int i = 0; i < slots.Length; i++)
         {
             work.Slots[i] = FlatAddress<float>.Of(slots[i]).Value;

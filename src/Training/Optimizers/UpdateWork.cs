@@ -21,6 +21,21 @@ internal unsafe struct UpdateWork : IFlatWork
     public double WeightDecay;
     public long Step;
 
+    /// <summary>The whole of a range on a device that the host cannot reach in place: by the rule's kernels where it brings some, else through host memory.</summary>
+    public readonly void UpdateOnDevice(in FlatRange range)
+    {
+        if (range.Frozen is null && Rule is IDeviceUpdateRule kernels)
+        {
+            DeviceUpdate update = new(range.Parameter, range.Gradient, range.Slots) { LearningRate = LearningRate, WeightDecay = WeightDecay, Step = Step };
+            if (kernels.TryUpdate(update))
+            {
+                return;
+            }
+        }
+
+        HostStage.Update(this, range);
+    }
+
     public readonly void Invoke(int start, int count)
     {
         if (Frozen.IsNull)

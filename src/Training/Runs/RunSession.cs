@@ -135,7 +135,7 @@ public sealed partial class RunSession : IDisposable
     {
         try
         {
-            if (Device.Kind != DeviceKind.Meta)
+            if (Device.Computes)
             {
                 _ = Directory.CreateDirectory(Run.Output.Path);
             }
@@ -202,7 +202,7 @@ public sealed partial class RunSession : IDisposable
     private Trainer CreateTrainer(RunSessionOptions options)
     {
         TrainingSection training = Run.Training;
-        bool isPlan = Device.Kind == DeviceKind.Meta;
+        bool isPlan = !Device.Computes;
         if (!isPlan && !options.Resume && Directory.Exists(CheckpointFolder))
         {
             Directory.Delete(CheckpointFolder, recursive: true);
@@ -242,6 +242,7 @@ public sealed partial class RunSession : IDisposable
             AccumulationSteps = Run.Training.GradientAccumulationSteps,
             MaxGradientNorm = Run.Optimizer.MaxGradNorm,
             ActivationCheckpointing = Run.Training.ActivationCheckpointing,
+            CudaGraph = Run.Training.CudaGraph,
             RequireGradients = Run.Training.RequireGradients,
         });
     }

@@ -96,6 +96,7 @@ internal static partial class OpTable
             Row.Of(new LogSumExp(), rows),
             Row.Of(new RmsNorm(1e-5f), norms, bench: "4096x2048,2048"),
             Row.Of(new RmsNorm(1e-5f), ["2x33,33"], inputs: [Given.F32, Given.BF16]),
+            Row.Of(new AddRmsNorm(1e-5f), ["2x31,2x31,31", "2x3x32,2x3x32,32", "90x1030,90x1030,1030", "0x8,0x8,8"], bench: "4096x2048,4096x2048,2048"),
             Row.Of(new LayerNorm(1e-5f), norms, bench: "4096x768,768"),
             Row.Of(new LayerNorm(1e-5f), biased, bench: "4096x768,768,768"),
             Row.Of(new LayerNorm(1e-5f), ["2x33,33,33"], inputs: [Given.F32, Given.BF16, Given.F16]),
