@@ -213,48 +213,55 @@ GRAFT_KERNEL __launch_bounds__(THREADS) selected_log_prob_forward(float* logits,
 SELECTED_LOG_PROB_SLOPES(float, f32)
 SELECTED_LOG_PROB_SLOPES(bf16, bf16)
 
-// to (N, C) = or += coefficient (N) · unit (N, C): backward where W is frozen. One pack of 16 bytes a thread.
-template <typename T>
-__device__ __forceinline__ void scale_rows(const T* unit, const float* coefficients, T* to, i64 count, int columns, int accumulate)
+// to (N, C) = or += coefficient (N) · unit (N, C): backward where W is frozen. One pack of 16 bytes of unit a thread.
+template <typename T, typename To>
+__device__ __forceinline__ void scale_rows(const T* unit, const float* coefficients, To* to, i64 count, int columns, int accumulate)
 {
-    i64 start = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * Pack<T>::N;
+    static const int WIDTH = Pack<T>::N;
+    struct alignas(16) Wide
+    {
+        To at[WIDTH];
+    };
+    i64 start = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * WIDTH;
     if (start >= count)
     {
         return;
     }
 
-    if (columns % Pack<T>::N == 0 && is_aligned16(unit) && is_aligned16(to))
+    if (columns % WIDTH == 0 && is_aligned16(unit) && is_aligned16(to))
     {
         float c = coefficients[start / columns];
-        Pack<T> x = load_pack(unit + start), y;
+        Pack<T> x = load_pack(unit + start);
+        Wide y;
         if (accumulate)
         {
-            y = load_pack(to + start);
+            y = *reinterpret_cast<const Wide*>(to + start);
         }
 
 #pragma unroll
-        for (int i = 0; i < Pack<T>::N; i++)
+        for (int i = 0; i < WIDTH; i++)
         {
             float v = c * to_f32(x.at[i]);
-            y.at[i] = from_f32<T>(accumulate ? to_f32(y.at[i]) + v : v);
+            y.at[i] = from_f32<To>(accumulate ? to_f32(y.at[i]) + v : v);
         }
 
-        store_pack(to + start, y);
+        *reinterpret_cast<Wide*>(to + start) = y;
     }
     else
     {
-        for (i64 i = start; i < count && i < start + Pack<T>::N; i++)
+        for (i64 i = start; i < count && i < start + WIDTH; i++)
         {
             float v = coefficients[i / columns] * to_f32(unit[i]);
-            to[i] = from_f32<T>(accumulate ? to_f32(to[i]) + v : v);
+            to[i] = from_f32<To>(accumulate ? to_f32(to[i]) + v : v);
         }
     }
 }
 
-#define SELECTED_LOG_PROB_SCALE(T, suffix)                                                                                                               \
-    GRAFT_KERNEL selected_log_prob_scale_##suffix(const T* unit, const float* coefficients, T* to, i64 count, int columns, int accumulate)              \
-    {                                                                                                                                                    \
-        scale_rows<T>(unit, coefficients, to, count, columns, accumulate);                                                                               \
+#define SELECTED_LOG_PROB_SCALE(T, To, suffix)                                                                                                            \
+    GRAFT_KERNEL selected_log_prob_scale_##suffix(const T* unit, const float* coefficients, To* to, i64 count, int columns, int accumulate)              \
+    {                                                                                                                                                     \
+        scale_rows<T, To>(unit, coefficients, to, count, columns, accumulate);                                                                            \
     }
-SELECTED_LOG_PROB_SCALE(float, f32)
-SELECTED_LOG_PROB_SCALE(bf16, bf16)
+SELECTED_LOG_PROB_SCALE(float, float, f32)
+SELECTED_LOG_PROB_SCALE(bf16, bf16, bf16)
+SELECTED_LOG_PROB_SCALE(bf16, float, widened)

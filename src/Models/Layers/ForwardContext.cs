@@ -95,6 +95,18 @@ public sealed class ForwardContext
     /// <summary>Which keys each token sees, [start, end), as (B, T, 2) I32; null where causality alone says it.</summary>
     public Tensor? Ranges => Layout.IsPlain ? null : Shared(0, Layout.FillRanges, new Shape(Layout.Rows, Layout.Length, 2));
 
+    /// <summary>Takes positions and ranges that lie on the device already, as <see cref="Positions"/> and <see cref="Ranges"/> would make them from the layout.</summary>
+    /// <param name="positions">(B, T) I32.</param>
+    /// <param name="ranges">(B, T, 2) I32; null where the layout is plain.</param>
+    public void Take(Tensor positions, Tensor? ranges)
+    {
+        _ranges[-1] = positions;
+        if (ranges is not null)
+        {
+            _ranges[0] = ranges;
+        }
+    }
+
     /// <summary>Dropout in training, nothing otherwise.</summary>
     /// <param name="x">Any shape.</param>
     /// <param name="probability">Of an element to become zero.</param>

@@ -49,7 +49,8 @@ public sealed unsafe partial class CudaDevice
         }
     }
 
-    private void RefuseInCapture(string what)
+    /// <summary>Throws while a graph is recorded, for what a graph cannot hold.</summary>
+    internal void RefuseInCapture(string what)
     {
         if (IsCapturing)
         {

@@ -4,7 +4,8 @@ namespace Graft.Runtime;
 /// <remarks>
 /// F32 by F32 to F32, BF16 by BF16 to BF16 or F32; sums are always F32. Where operands differ, they take the type of the result: with an F32 result a BF16 weight is
 /// widened, which is exact and what the CPU does while packing; with a BF16 result an F32 factor is rounded to BF16, as its product is in the end. Two BF16 operands
-/// stay what they are, so a gradient F32 of BF16 activations needs no cast. Casts, and that of a bias, take workspace of the call.
+/// stay what they are, so a gradient F32 of BF16 activations needs no cast; the BF16 gradient of F32 operands is made in F32 and rounded. Casts, and that of a bias,
+/// take workspace of the call.
 /// </remarks>
 internal static class ProductsCuda
 {
@@ -18,16 +19,16 @@ internal static class ProductsCuda
     private static readonly Kernel s_columnSumFinish = new("linear", "linear_column_sum_finish");
 
     /// <summary>Bytes of workspace that a product of these tensors takes for casts; 0 for most.</summary>
-    public static long CastBytes(TensorSpec a, TensorSpec b, DType result, TensorSpec? bias = null)
+    public static long CastBytes(TensorSpec a, TensorSpec b, TensorSpec result, TensorSpec? bias = null)
     {
-        DType operands = OperandType(a.DType, b.DType, result);
-        return CastBytes(a, operands) + CastBytes(b, operands) + (bias is { } spec ? CastBytes(spec, result) : 0);
+        DType sum = SumType(a.DType, b.DType, result.DType), operands = OperandType(a.DType, b.DType, sum);
+        return CastBytes(a, operands) + CastBytes(b, operands) + CastBytes(result, sum) + (bias is { } spec ? CastBytes(spec, sum) : 0);
     }
 
     /// <summary>Bytes of one operand in another type.</summary>
     public static long CastBytes(TensorSpec x, DType to) => x.DType == to ? 0 : Padded(x.Shape.Count * to.Size());
 
-    /// <summary>c = alpha·op(a)·op(b) + (accumulate ? c : 0) + bias, with <see cref="CastBytes(TensorSpec, TensorSpec, DType, TensorSpec?)"/> of workspace.</summary>
+    /// <summary>c = alpha·op(a)·op(b) + (accumulate ? c : 0) + bias, with <see cref="CastBytes(TensorSpec, TensorSpec, TensorSpec, TensorSpec?)"/> of workspace.</summary>
     public static void Run(
         CudaDevice device, Matrix a, Matrix b, Matrix c, Tensor? workspace = null, bool accumulate = false, float alpha = 1, Tensor? bias = null, int batch = 1)
     {
@@ -37,11 +38,21 @@ internal static class ProductsCuda
         }
 
         nint free = workspace is null ? 0 : workspace.DevicePointer();
-        DType operands = OperandType(a.DType, b.DType, c.DType);
+        DType sum = SumType(a.DType, b.DType, c.DType), operands = OperandType(a.DType, b.DType, sum);
         CudaMatrix left = CudaMatrix.Of(a) with { Address = Cast(device, a.Tensor, operands, ref free), DType = operands };
         CudaMatrix right = CudaMatrix.Of(b) with { Address = Cast(device, b.Tensor, operands, ref free), DType = operands };
-        nint addend = bias is null ? 0 : Cast(device, bias, c.DType, ref free);
-        Multiply(device, left, right, CudaMatrix.Of(c), accumulate, alpha, addend, batch);
+        nint addend = bias is null ? 0 : Cast(device, bias, sum, ref free);
+        CudaMatrix result = CudaMatrix.Of(c) with { DType = sum };
+        if (sum != c.DType)
+        {
+            result = result with { Address = accumulate ? Cast(device, c.Tensor, sum, ref free) : free };
+        }
+
+        Multiply(device, left, right, result, accumulate, alpha, addend, batch);
+        if (sum != c.DType)
+        {
+            Round(device, result.Address, c.Tensor);
+        }
     }
 
     /// <summary>The same with operands of one type, and a bias (N) of the result's type or none.</summary>
@@ -94,6 +105,13 @@ internal static class ProductsCuda
         return copy;
     }
 
+    /// <summary>Overwrites a BF16 tensor by F32 elements, rounded.</summary>
+    public static void Round(CudaDevice device, nint from, Tensor to)
+    {
+        long count = to.Shape.Count;
+        device.Launch(s_cast, to.DType, LaunchShape.Over((count + 7) / 8), from, to, count);
+    }
+
     /// <summary>Bytes of workspace of <see cref="SumRows"/>.</summary>
     public static long SumRowsBytes(long rows, int columns) => sizeof(float) * Strips(rows) * columns;
 
@@ -114,7 +132,9 @@ internal static class ProductsCuda
         device.Launch(s_columnSumFinish, sums.DType, LaunchShape.Over(columns), workspace, sums, columns, strips, accumulate);
     }
 
-    private static DType OperandType(DType a, DType b, DType result) => a == DType.BF16 && b == DType.BF16 ? DType.BF16 : result;
+    private static DType OperandType(DType a, DType b, DType sum) => a == DType.BF16 && b == DType.BF16 ? DType.BF16 : sum;
+
+    private static DType SumType(DType a, DType b, DType result) => a == DType.F32 && b == DType.F32 ? DType.F32 : result;
 
     private static long Strips(long rows) => Math.Clamp(rows / StripRows, 1, MaxStrips);
 

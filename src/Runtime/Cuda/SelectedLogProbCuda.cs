@@ -21,6 +21,7 @@ internal readonly struct SelectedLogProbCuda
     private static readonly Kernel s_forward = new("selected_log_prob", "selected_log_prob_forward");
     private static readonly Kernel s_slopes = new("selected_log_prob", "selected_log_prob_slopes");
     private static readonly Kernel s_scale = new("selected_log_prob", "selected_log_prob_scale");
+    private static readonly Kernel s_scaleWidened = new("selected_log_prob", "selected_log_prob_scale_widened");
 
     private readonly CudaDevice _device;
     private readonly SelectedLogProb _op;
@@ -28,6 +29,7 @@ internal readonly struct SelectedLogProbCuda
     private readonly CudaMatrix _hidden; // (N, C)
     private readonly CudaMatrix _weight; // (V, C), in the type of hidden
     private readonly nint _logits;
+    private readonly nint _gradient; // F32 (V, C), where the weight's gradient is BF16
     private readonly int _chunk;
 
     public SelectedLogProbCuda(CudaDevice device, in SelectedLogProb op, Tensor hidden, Tensor weight, Tensor targets, Tensor? workspace)
@@ -42,6 +44,7 @@ internal readonly struct SelectedLogProbCuda
         nint free = _logits + (nint)LogitsBytes(rows, vocabulary);
         nint w = rows == 0 ? 0 : ProductsCuda.Cast(device, weight, hidden.DType, ref free);
         _weight = new CudaMatrix(w, hidden.DType, vocabulary, width, width);
+        _gradient = free;
     }
 
     /// <summary>Rows of logits that are held at a time: even chunks, so that the last is not a sliver.</summary>
@@ -58,11 +61,12 @@ internal readonly struct SelectedLogProbCuda
         return (int)((even + RowStep - 1) / RowStep * RowStep);
     }
 
-    /// <summary>Bytes of workspace of a forward or a backward: a chunk of logits, and W in another type where it must be cast.</summary>
-    public static long WorkspaceBytes(TensorSpec hidden, TensorSpec weight)
+    /// <summary>Bytes of workspace of a forward or a backward: a chunk of logits, W in another type where it must be cast, and its gradient in F32 where that is BF16.</summary>
+    public static long WorkspaceBytes(TensorSpec hidden, TensorSpec weight, TensorSpec? gradient = null)
     {
         int rows = checked((int)hidden.Shape.Rows);
-        return rows == 0 ? 0 : LogitsBytes(rows, weight.Shape[0]) + ProductsCuda.CastBytes(weight, hidden.DType);
+        long sums = gradient is { } spec ? ProductsCuda.CastBytes(spec, DType.F32) : 0;
+        return rows == 0 ? 0 : LogitsBytes(rows, weight.Shape[0]) + ProductsCuda.CastBytes(weight, hidden.DType) + sums;
     }
 
     /// <summary>logp (N), and where asked for lse (N) and the gradient of each logp with respect to its own hidden row, unit (N, C).</summary>
@@ -90,9 +94,23 @@ internal readonly struct SelectedLogProbCuda
     /// <summary>Gradients of Σ own·logp + other·lse, those that have a tensor.</summary>
     public void Backward(Tensor? own, Tensor? other, Tensor? dHidden, bool accumulateHidden, Tensor? dWeight, bool accumulateWeight)
     {
-        if (_hidden.Rows == 0 && !accumulateWeight)
+        if (_hidden.Rows == 0)
         {
-            dWeight?.Clear();
+            if (!accumulateWeight)
+            {
+                dWeight?.Clear();
+            }
+
+            return;
+        }
+
+        // Chunks are added in F32.
+        CudaMatrix weightGradient = default;
+        if (dWeight is not null)
+        {
+            nint free = _gradient;
+            nint sums = accumulateWeight || dWeight.DType == DType.F32 ? ProductsCuda.Cast(_device, dWeight, DType.F32, ref free) : _gradient;
+            weightGradient = new CudaMatrix(sums, DType.F32, _weight.Rows, _weight.Columns, _weight.Columns);
         }
 
         for (int from = 0; from < _hidden.Rows; from += _chunk)
@@ -102,14 +120,18 @@ internal readonly struct SelectedLogProbCuda
             RowSlopes(from, rows, 0, 0, At(own, from), At(other, from), false);
             if (dWeight is not null)
             {
-                CudaMatrix target = new(dWeight.DevicePointer(), dWeight.DType, _weight.Rows, _weight.Columns, _weight.Columns);
-                ProductsCuda.Multiply(_device, Slopes(rows).Turned(), _hidden.Part(from, rows), target, accumulateWeight || from > 0);
+                ProductsCuda.Multiply(_device, Slopes(rows).Turned(), _hidden.Part(from, rows), weightGradient, accumulateWeight || from > 0);
             }
 
             if (dHidden is not null)
             {
                 HiddenGradient(rows, Whole(dHidden).Part(from, rows), accumulateHidden);
             }
+        }
+
+        if (dWeight is { DType: DType.BF16 })
+        {
+            ProductsCuda.Round(_device, weightGradient.Address, dWeight);
         }
     }
 
@@ -118,7 +140,15 @@ internal readonly struct SelectedLogProbCuda
     {
         long count = unit.Shape.Count;
         LaunchShape shape = LaunchShape.Over((count * unit.DType.Size() + 15) / 16);
-        device.Launch(s_scale, unit.DType, shape, unit, coefficients, dHidden, count, unit.Shape.Last, accumulate);
+        if (unit.DType == dHidden.DType)
+        {
+            device.Launch(s_scale, unit.DType, shape, unit, coefficients, dHidden, count, unit.Shape.Last, accumulate);
+        }
+        else
+        {
+            // The gradient of a parameter is F32 whatever the parameter is.
+            device.Launch(s_scaleWidened, shape, unit, coefficients, dHidden, count, unit.Shape.Last, accumulate);
+        }
     }
 
     private static long Leading(int vocabulary) => (vocabulary + ColumnStep - 1) / ColumnStep * ColumnStep;

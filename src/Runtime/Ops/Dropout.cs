@@ -41,7 +41,11 @@ public readonly record struct Dropout(float P, Rng Rng, long First) : IOp<Dropou
         => DropoutKernel.Run(c.Team, c.Input(0).AsReadOnlySpan<float>(), op.P, op.Rng, op.First, c.Output.AsSpan<float>());
 
     /// <inheritdoc/>
-    public static void Forward(in Dropout op, CudaCall c) => ElementwiseCuda.Dropout(c.Device, op, c.Input(0), c.Output, add: false);
+    public static void Forward(in Dropout op, CudaCall c)
+    {
+        c.Device.RefuseInCapture("draw random numbers, which every replay would repeat");
+        ElementwiseCuda.Dropout(c.Device, op, c.Input(0), c.Output, add: false);
+    }
 
     /// <inheritdoc/>
     public static void Backward(in Dropout op, BackwardCall c)

@@ -46,12 +46,13 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
             c.Require(up.Rank == 2 && up[0] == outputs && up[1] == u.Last, $"B must be ({outputs}, {u.Last})");
         }
 
-        c.Output(x.With(-1, outputs), type);
+        TensorSpec y = new(x.With(-1, outputs), type);
+        c.Output(y.Shape, type);
         if (c.Plans == DeviceKind.Cuda)
         {
             // One after the other in the same bytes.
-            long bytes = ProductsCuda.CastBytes(c.Input(0), c.Input(1), type, op.Bias ? c.Input(2) : null);
-            c.Workspace(op.Branch ? Math.Max(bytes, ProductsCuda.CastBytes(c.Input(op.InputU), c.Input(op.InputU + 1), type)) : bytes);
+            long bytes = ProductsCuda.CastBytes(c.Input(0), c.Input(1), y, op.Bias ? c.Input(2) : null);
+            c.Workspace(op.Branch ? Math.Max(bytes, ProductsCuda.CastBytes(c.Input(op.InputU), c.Input(op.InputU + 1), y)) : bytes);
         }
     }
 

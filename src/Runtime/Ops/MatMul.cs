@@ -25,10 +25,11 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
         c.Require(s.K == s.KOfB, $"the summed axes differ: {s.K} of a and {s.KOfB} of b");
         c.Require(a.Rank == 2 || b.Rank == 2 || SameBatch(a, b), "leading axes must be equal, or one input must be a single matrix");
         Shape batch = a.Rank >= b.Rank ? a : b;
-        c.Output(batch.With(-2, s.M).With(-1, s.N), c.Input(0).DType);
+        TensorSpec y = new(batch.With(-2, s.M).With(-1, s.N), c.Input(0).DType);
+        c.Output(y.Shape, y.DType);
         if (c.Plans == DeviceKind.Cuda)
         {
-            c.Workspace(ProductsCuda.CastBytes(c.Input(0), c.Input(1), c.Input(0).DType));
+            c.Workspace(ProductsCuda.CastBytes(c.Input(0), c.Input(1), y));
         }
     }
 

@@ -52,7 +52,7 @@ internal static unsafe class Products
         }
         else if (call.Plans == DeviceKind.Cuda)
         {
-            Tensor? workspace = Temporary(call, ProductsCuda.CastBytes(a.Tensor.Spec, b.Tensor.Spec, c.DType));
+            Tensor? workspace = Temporary(call, ProductsCuda.CastBytes(a.Tensor.Spec, b.Tensor.Spec, c.Tensor.Spec));
             if (call.OnCuda)
             {
                 ProductsCuda.Run(call.Cuda, a, b, c, workspace, accumulate, alpha, batch: batch);

@@ -117,7 +117,7 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
 
         if (c.Plans == DeviceKind.Cuda)
         {
-            Tensor? scratch = Products.Temporary(c, SelectedLogProbCuda.WorkspaceBytes(hidden, c.InputSpec(1)));
+            Tensor? scratch = Products.Temporary(c, SelectedLogProbCuda.WorkspaceBytes(hidden, c.InputSpec(1), dWeight?.Spec));
             if (c.OnCuda)
             {
                 new SelectedLogProbCuda(c.Cuda, op, c.Input(0), c.Input(1), c.Input(2), scratch).Backward(own, other, dHidden, accumulateHidden, dWeight, accumulateWeight);

@@ -39,6 +39,9 @@ public sealed record GradientStepOptions
 
     /// <summary>What becomes of a step whose gradient is not finite.</summary>
     public NonFinitePolicy NonFinite { get; init; }
+
+    /// <summary>On a CUDA device, record forward and backward of a micro-batch as a graph and launch it as one; for objectives of one term without dropout.</summary>
+    public bool CudaGraph { get; init; }
 }
 
 /// <summary>The usual step: micro-batches of (forward, weighted terms, backward), then clip, then update.</summary>
@@ -53,6 +56,8 @@ public sealed class GradientStep : IStepProgram
     private readonly GradientStepOptions _options;
     private readonly SortedDictionary<string, TermValue> _terms = new(StringComparer.Ordinal);
     private readonly List<Batch> _batches = [];
+    private readonly List<(LossTerm Term, double Count)> _sums = [];
+    private StepRecorder? _recorder;
 
     /// <summary>A step of an optimizer down an objective.</summary>
     public GradientStep(IObjective objective, Optimizer optimizer, GradientStepOptions? options = null)
@@ -121,7 +126,11 @@ public sealed class GradientStep : IStepProgram
     public void Load(StateReader state) => _optimizer.Load(state);
 
     /// <summary>Gives back gradients and optimizer state.</summary>
-    public void Dispose() => _optimizer.Parameters.Dispose();
+    public void Dispose()
+    {
+        _recorder?.Dispose();
+        _optimizer.Parameters.Dispose();
+    }
 
     private void Take(StepContext c, out long targets, out long tokens, out long samples)
     {
@@ -139,29 +148,42 @@ public sealed class GradientStep : IStepProgram
 
     private void MicroBatch(StepContext c, Tape tape, int index, long targets, long samples)
     {
+        Batch batch = _batches[index];
+        Rng random = c.Random.Stream(string.Create(CultureInfo.InvariantCulture, $"micro{index}"));
+        double CountOf(LossUnit unit) => unit switch
+        {
+            LossUnit.Tokens => targets,
+            LossUnit.Samples => Math.Max(1, samples),
+            _ => _batches.Count(b => b.TargetCount > 0),
+        };
+        if (_options.CudaGraph && c.Arena.Device is CudaDevice device)
+        {
+            _recorder ??= new StepRecorder(device, _objective, _optimizer.Parameters, _options.ActivationCheckpointing);
+            if (_recorder.Run(c, batch, random, CountOf) is var (term, sum))
+            {
+                AddTerm(term, sum / CountOf(term.Unit));
+                return;
+            }
+        }
+
         using Scope scope = c.Arena.Enter("micro-batch");
         try
         {
             IReadOnlyList<LossTerm> terms = _objective.Forward(new ObjectiveCall
             {
                 Tape = tape,
-                Batch = _batches[index],
-                Random = c.Random.Stream(string.Create(CultureInfo.InvariantCulture, $"micro{index}")),
+                Batch = batch,
+                Random = random,
                 IsTraining = true,
                 ActivationCheckpointing = _options.ActivationCheckpointing,
             });
             Tensor? total = null;
+            _sums.Clear();
             foreach (LossTerm term in terms)
             {
-                double count = term.Unit switch
-                {
-                    LossUnit.Tokens => targets,
-                    LossUnit.Samples => Math.Max(1, samples),
-                    _ => _batches.Count(b => b.TargetCount > 0),
-                };
-                double value = term.Sum.ReadScalar() / count;
-                TermValue sum = _terms.GetValueOrDefault(term.Name, new TermValue(term.Name, 0, term.Weight));
-                _terms[term.Name] = sum with { Value = sum.Value + value };
+                double count = CountOf(term.Unit);
+                _sums.Add((term, count));
+                _ = Tape.Pin(term.Sum);
                 if (tape.RequiresGradient(term.Sum))
                 {
                     Tensor scaled = tape.Scale(term.Sum, (float)(term.Weight / count));
@@ -171,11 +193,23 @@ public sealed class GradientStep : IStepProgram
 
             tape.Backward(total ?? throw new AutogradException("No term of the objective depends on a trained parameter: is anything trainable, and is the " +
                 "adapter active?"));
+
+            // Only now, because reading waits for the device: it has forward and backward to do meanwhile.
+            foreach ((LossTerm term, double count) in _sums)
+            {
+                AddTerm(term, term.Sum.ReadScalar() / count);
+            }
         }
         finally
         {
             tape.Clear();
         }
+    }
+
+    private void AddTerm(LossTerm term, double value)
+    {
+        TermValue sum = _terms.GetValueOrDefault(term.Name, new TermValue(term.Name, 0, term.Weight));
+        _terms[term.Name] = sum with { Value = sum.Value + value };
     }
 
     private StepResult Finish(ParameterSet set, double rate, long targets, long tokens)

@@ -40,6 +40,9 @@ public sealed class ObjectiveCall
 
     /// <summary>True where layers are to be run again in backward instead of being kept.</summary>
     public bool ActivationCheckpointing { get; init; }
+
+    /// <summary>Where the batch's integers lie on the device already; null where the objective brings them there itself.</summary>
+    public BatchInputs? Inputs { get; init; }
 }
 
 /// <summary>What a run makes smaller: sums of losses of a batch. Implement it for a new loss, preference pairs, distillation, ...</summary>

@@ -25,8 +25,8 @@ public sealed class LanguageModelObjective(ILanguageModel model, ActiveAdapters?
     {
         ArgumentNullException.ThrowIfNull(c);
         ForwardContext context = Context(c);
-        Tensor hidden = model.Hidden(context, Integers(c, c.Batch.Ids));
-        Tensor logProb = LogProb(context, hidden, Integers(c, c.Batch.Targets), c.IsTraining ? Smoothing : 0);
+        Tensor hidden = model.Hidden(context, c.Inputs?.Ids ?? Integers(c, c.Batch.Ids));
+        Tensor logProb = LogProb(context, hidden, c.Inputs?.Targets ?? Integers(c, c.Batch.Targets), c.IsTraining ? Smoothing : 0);
         List<LossTerm> terms = [new LossTerm("loss", c.Tape.Scale(c.Tape.Sum(logProb), -1))];
         foreach (Tensor auxiliary in context.AuxiliaryLosses)
         {
@@ -101,13 +101,22 @@ public sealed class LanguageModelObjective(ILanguageModel model, ActiveAdapters?
         }
     }
 
-    private ForwardContext Context(ObjectiveCall c) => new(c.Tape, LayoutOf(c.Batch))
+    private ForwardContext Context(ObjectiveCall c)
     {
-        Phase = c.IsTraining ? ForwardPhase.Train : ForwardPhase.Evaluate,
-        Adapters = adapters ?? ActiveAdapters.None,
-        Random = c.Random,
-        ActivationCheckpointing = c.ActivationCheckpointing,
-    };
+        ForwardContext context = new(c.Tape, LayoutOf(c.Batch))
+        {
+            Phase = c.IsTraining ? ForwardPhase.Train : ForwardPhase.Evaluate,
+            Adapters = adapters ?? ActiveAdapters.None,
+            Random = c.Random,
+            ActivationCheckpointing = c.ActivationCheckpointing,
+        };
+        if (c.Inputs is { } inputs)
+        {
+            context.Take(inputs.Positions, inputs.Ranges);
+        }
+
+        return context;
+    }
 
     private Tensor LogProb(ForwardContext context, Tensor hidden, Tensor targets, float smoothing)
     {

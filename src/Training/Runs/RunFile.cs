@@ -135,6 +135,7 @@ public sealed record RunFile
             SequenceLength = (int)(values.Integer("training.sequence_length") ?? 2),
             GradientAccumulationSteps = (int)(values.Integer("training.gradient_accumulation_steps") ?? 1),
             ActivationCheckpointing = values.Boolean("training.activation_checkpointing"),
+            CudaGraph = values.Boolean("training.cuda_graph"),
             Seed = (ulong)(values.Integer("training.seed") ?? 0),
             Threads = (int)(values.Integer("training.threads") ?? 0),
             LogEvery = values.Integer("training.log_every") ?? 1,

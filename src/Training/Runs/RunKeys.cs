@@ -199,6 +199,11 @@ public static class RunKeys
         {
             OtherNames = ["gradient_checkpointing", "checkpointing"],
         },
+        new("training.cuda_graph", RunKeyKind.Boolean, "false",
+            "On a CUDA device, record forward and backward of a micro-batch as a graph and launch it as one: less work for the host. Not with dropout.")
+        {
+            OtherNames = ["cuda_graphs", "graph"],
+        },
         new("training.seed", RunKeyKind.Integer, "42", "Seed of everything random: the same seed gives the same bits.")
         {
             Min = 0,

@@ -90,6 +90,9 @@ public sealed record TrainingSection
     /// <summary>Recompute activations in the backward pass.</summary>
     public bool ActivationCheckpointing { get; init; }
 
+    /// <summary>Record micro-batches as CUDA graphs.</summary>
+    public bool CudaGraph { get; init; }
+
     /// <summary>Seed of everything random.</summary>
     public ulong Seed { get; init; }
 

@@ -242,6 +242,7 @@ public sealed partial class RunSession : IDisposable
             AccumulationSteps = Run.Training.GradientAccumulationSteps,
             MaxGradientNorm = Run.Optimizer.MaxGradNorm,
             ActivationCheckpointing = Run.Training.ActivationCheckpointing,
+            CudaGraph = Run.Training.CudaGraph,
             RequireGradients = Run.Training.RequireGradients,
         });
     }

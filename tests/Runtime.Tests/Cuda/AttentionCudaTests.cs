@@ -7,7 +7,11 @@ namespace Graft.Runtime.Tests.Cuda;
 internal sealed class AttentionCudaTests
 {
     // F32: sums of a few hundred products in another order, of exponentials that are two units of the last place out. Relative to the largest element, or to 1.
-    private const double Single = 4e-6;
+    private const double SingleForward = 4e-6;
+
+    // dp and delta, sums of D products up to 10·√D, cancel where few keys are seen; what is left of them times the scale and an element of k or q is their rounding,
+    // a few 2^-24 of 30. With one key it is all there is: the exact gradient is 0, and 7e-6 were seen.
+    private const double SingleBackward = 1e-5;
 
     // BF16, 8 bits: the result is rounded (2^-9), and so are the probabilities before their product with v (2^-9 each, of different signs).
     private const double HalfForward = 1.0 / 128;
@@ -27,7 +31,7 @@ internal sealed class AttentionCudaTests
     public void Close() => _device?.Dispose();
 
     /// <summary>Queries and keys around the tiles of 16, 32, 64 and 128; 8 and 80 elements have plain kernels alone, 64 and 128 in BF16 tensor cores.</summary>
-    internal static IEnumerable<Setting> Sizes()
+    internal static IEnumerable<TestCaseData> Sizes()
     {
         int[] tokens = [1, 15, 16, 17, 63, 64, 65, 130];
         int i = 0;
@@ -38,14 +42,23 @@ internal sealed class AttentionCudaTests
                 foreach (int keys in tokens)
                 {
                     int heads = 1 << (++i % 3);
-                    yield return new(1 + (i % 2), queries, keys, heads, i % 4 < 2 ? 1 : heads, size) { Causal = i % 5 != 0 };
+                    Setting s = new(i % 8 == 0 ? 2 : 1, queries, keys, heads, i % 4 < 2 ? 1 : heads, size) { Causal = i % 5 != 0 };
+                    if (size is 8 or 80 || i % 3 == 0)
+                    {
+                        yield return new TestCaseData(s, DType.F32); // the plain kernels do the same for every size
+                    }
+
+                    yield return new TestCaseData(s, DType.BF16);
                 }
             }
         }
     }
 
+    internal static IEnumerable<TestCaseData> Others() =>
+        Features().Concat(Shapes()).SelectMany(s => (TestCaseData[])[new(s, DType.F32), new(s, DType.BF16)]);
+
     /// <summary>Each feature alone, all but each, none and all.</summary>
-    internal static IEnumerable<Setting> Features()
+    private static IEnumerable<Setting> Features()
     {
         foreach (int size in (int[])[20, 64, 128])
         {
@@ -66,7 +79,7 @@ internal sealed class AttentionCudaTests
     }
 
     /// <summary>Caches with room for more, as in generation: one split of keys and several; then long windows, wide and odd heads, more keys than a block has.</summary>
-    internal static IEnumerable<Setting> Others()
+    private static IEnumerable<Setting> Shapes()
     {
         foreach (int size in (int[])[16, 64, 80, 128, 256])
         {
@@ -85,14 +98,8 @@ internal sealed class AttentionCudaTests
     }
 
     [TestCaseSource(nameof(Sizes))]
-    [TestCaseSource(nameof(Features))]
     [TestCaseSource(nameof(Others))]
-    public void Agrees_with_f64_in_f32(object setting) => Check((Setting)setting, DType.F32);
-
-    [TestCaseSource(nameof(Sizes))]
-    [TestCaseSource(nameof(Features))]
-    [TestCaseSource(nameof(Others))]
-    public void Agrees_with_f64_in_bf16(object setting) => Check((Setting)setting, DType.BF16);
+    public void Agrees_with_f64(object setting, DType type) => Check((Setting)setting, type);
 
     [Test]
     public void A_view_at_an_odd_offset_takes_the_plain_kernels([Values(64, 128)] int size)
@@ -105,7 +112,7 @@ internal sealed class AttentionCudaTests
     [Test]
     public void Tensor_cores_are_for_bf16_heads_of_64_and_128_elements([Values(DType.F32, DType.BF16)] DType type, [Values(32, 64, 80, 128, 256)] int size)
     {
-        AttentionProblem problem = new(new Setting(1, 70, 70, 4, 2, size).Op, 1, 70, 70, 70, size, type);
+        AttentionProblem problem = new(new Setting(1, 70, 70, 4, 2, size).Op(), 1, 70, 70, 70, size, type);
         Assert.That(AttentionCuda.HasTensorCores(problem, address: 4096), Is.EqualTo(type == DType.BF16 && size is 64 or 128));
         Assert.That(AttentionCuda.HasTensorCores(problem, address: 4098), Is.False, "rows that are not aligned to 16 bytes");
     }
@@ -115,15 +122,18 @@ internal sealed class AttentionCudaTests
         using CpuDevice cpu = new(1);
         using Run expected = new(s, cpu, type, DType.F64);
         using Run actual = new(s, _device, type, type);
-        double forward = type == DType.F32 ? Single : HalfForward, backward = type == DType.F32 ? Single : HalfBackward;
+        double forward = type == DType.F32 ? SingleForward : HalfForward, backward = type == DType.F32 ? SingleBackward : HalfBackward;
         Near(actual.Inference(), expected.Inference(), forward, $"{s} {type.Name()}: output of inference");
 
         double[][] given = actual.Backward(1), wanted = expected.Backward(1), twice = actual.Backward(2);
         Near(given[0], wanted[0], forward, $"{s} {type.Name()}: output");
+
+        // A key's gradient adds up T·H/K terms of weight about 1/S, and their errors as a random walk does.
+        double least = Math.Max(1, Math.Sqrt(s.Queries * s.Heads / s.KeyHeads) / s.Keys);
         for (int i = 1; i < wanted.Length; i++)
         {
             bool sinks = s.Sinks && i == wanted.Length - 1;
-            double tolerance = type == DType.BF16 && sinks ? HalfSinks : backward;
+            double tolerance = (type == DType.BF16 && sinks ? HalfSinks : backward) * least;
             Near(given[i], wanted[i], tolerance, $"{s} {type.Name()}: gradient {i - 1}");
             Near(twice[i], Array.ConvertAll(wanted[i], g => 2 * g), tolerance, $"{s} {type.Name()}: gradient {i - 1}, added up twice");
         }
@@ -155,16 +165,18 @@ internal sealed class AttentionCudaTests
         /// <summary>Elements before the inputs, in the tensors that they are views of.</summary>
         public int Offset { get; init; }
 
-        public ScaledDotProductAttention Op =>
+        /// <summary>Without blanks, so that a filter of tests can name it.</summary>
+        public override string ToString() =>
+            $"B{Batch}_T{Queries}_S{Keys}_H{Heads}_K{KeyHeads}_D{Size}{(Causal ? "_causal" : "")}{(Window > 0 ? $"_window{Window}" : "")}{(SoftCap > 0 ? "_cap" : "")}"
+            + $"{(Ranges ? "_ranges" : "")}{(Sinks ? "_sinks" : "")}{(Packed ? "_packed" : "")}{(Room > 0 ? $"_room{Room}" : "")}{(Offset > 0 ? "_view" : "")}";
+
+        public ScaledDotProductAttention Op() =>
             new(Heads, KeyHeads, 1.3f / MathF.Sqrt(Size), Causal, Window, SoftCap, Room > 0 ? Keys : 0, Packed, Ranges, Sinks);
 
-        public Shape[] Shapes
+        public Shape[] Shapes()
         {
-            get
-            {
-                Shape keys = new(Batch, Math.Max(Room, Keys), KeyHeads, Size);
-                return Packed ? [new(Batch, Queries, (Heads + (2 * KeyHeads)) * Size)] : [new(Batch, Queries, Heads, Size), keys, keys];
-            }
+            Shape keys = new(Batch, Math.Max(Room, Keys), KeyHeads, Size);
+            return Packed ? [new(Batch, Queries, (Heads + (2 * KeyHeads)) * Size)] : [new(Batch, Queries, Heads, Size), keys, keys];
         }
     }
 
@@ -184,7 +196,7 @@ internal sealed class AttentionCudaTests
             (_s, _rounded, _type) = (s, rounded, type);
             _arena = new Arena(device, "attention", 4096);
             _tape = new Tape(_arena);
-            _bases = [.. s.Shapes.Select((shape, i) => Make(new Shape((int)shape.Count + s.Offset), i, type))];
+            _bases = [.. s.Shapes().Select((shape, i) => Make(new Shape((int)shape.Count + s.Offset), i, type))];
             if (s.Sinks)
             {
                 _bases = [.. _bases, Make(new Shape(s.Heads), 9, type == DType.BF16 ? DType.F32 : type)];
@@ -203,7 +215,7 @@ internal sealed class AttentionCudaTests
         {
             using Scope scope = _arena.Enter("inference");
             Tape none = Tape.None(_arena);
-            return Read(none.Apply(_s.Op, Inputs(none, _bases)));
+            return Read(none.Apply(_s.Op(), Inputs(none, _bases)));
         }
 
         /// <summary>The output, then the gradients of all inputs, added up over as many runs as asked for.</summary>
@@ -214,7 +226,7 @@ internal sealed class AttentionCudaTests
             double[][] results = [];
             for (int time = 0; time < times; time++)
             {
-                Tensor y = _tape.Apply(_s.Op, Inputs(_tape, watched));
+                Tensor y = _tape.Apply(_s.Op(), Inputs(_tape, watched));
                 results = [Read(y)];
                 _tape.Backward(y, Make(y.Shape, 5, _type));
             }
@@ -226,7 +238,7 @@ internal sealed class AttentionCudaTests
 
         private Tensor[] Inputs(Tape tape, Tensor[] bases)
         {
-            Shape[] shapes = _s.Shapes;
+            Shape[] shapes = _s.Shapes();
             List<Tensor> inputs = [.. shapes.Select((shape, i) => tape.View(bases[i], shape, _s.Offset))];
             if (_ranges is not null)
             {

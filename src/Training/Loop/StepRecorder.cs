@@ -1,0 +1,114 @@
+using Graft.Runtime;
+using Graft.Training.Data;
+using Graft.Training.Optimizers;
+
+namespace Graft.Training;
+
+/// <summary>Micro-batches as CUDA graphs: the first of a form runs as usual, the second is recorded, all later ones are one launch each.</summary>
+/// <remarks>
+/// A recording holds the addresses of the step's arena. It is thrown away when that arena took memory since, and made anew. What differs between steps lies in memory
+/// that stays: the batch, and the seed of backward, which carries the count that the loss is divided by.
+/// </remarks>
+internal sealed class StepRecorder(CudaDevice device, IObjective objective, ParameterSet set, bool checkpointing) : IDisposable
+{
+    private const int MostForms = 8;
+
+    private readonly Dictionary<Form, Recording?> _recordings = [];
+    private readonly Arena _arena = new(device, "recorded step", 1 << 16);
+
+    /// <summary>How many micro-batches were one launch.</summary>
+    public long Replays { get; private set; }
+
+    /// <summary>Runs a micro-batch by its recording; null where it has to run as usual.</summary>
+    /// <param name="c">The step.</param>
+    /// <param name="batch">The micro-batch.</param>
+    /// <param name="random">Its random numbers.</param>
+    /// <param name="countOf">By what a term's sum is divided.</param>
+    public (LossTerm Term, double Sum)? Run(StepContext c, Batch batch, Rng random, Func<LossUnit, double> countOf)
+    {
+        Form form = new(batch.Rows, batch.Length, LanguageModelObjective.LayoutOf(batch).IsPlain, !set.Active.Any(e => e.Parameter.HasGradient));
+        if (!_recordings.TryGetValue(form, out Recording? recording))
+        {
+            if (_recordings.Count < MostForms)
+            {
+                _recordings.Add(form, null);
+            }
+
+            return null;
+        }
+
+        int slabs = c.Arena.Report().SlabAllocations;
+        if (recording is not null && recording.Slabs != slabs)
+        {
+            recording.Graph.Dispose();
+            _recordings.Remove(form);
+            return Run(c, batch, random, countOf);
+        }
+
+        if (recording is null)
+        {
+            recording = Record(c, batch, random, slabs);
+            _recordings[form] = recording;
+        }
+        else
+        {
+            foreach (Parameter parameter in recording.Touched)
+            {
+                _ = parameter.GradientTarget(out _);
+            }
+        }
+
+        recording.Inputs.Write(batch);
+        recording.Seed.CopyFrom<float>([(float)(recording.Term.Weight / countOf(recording.Term.Unit))]);
+        recording.Graph.Launch();
+        Replays++;
+        return (recording.Term, recording.Sum.ReadScalar());
+    }
+
+    public void Dispose()
+    {
+        foreach (Recording? recording in _recordings.Values)
+        {
+            recording?.Graph.Dispose();
+        }
+
+        _arena.Dispose();
+    }
+
+    private Recording Record(StepContext c, Batch batch, Rng random, int slabs)
+    {
+        BatchInputs inputs = new(_arena, batch);
+        Tensor seed = _arena.Allocate(default, DType.F32, MemoryCategory.Workspace, "seed");
+        Tensor sum = _arena.Allocate(default, DType.F32, MemoryCategory.Workspace, "sum");
+        HashSet<Parameter> before = [.. set.Active.Select(e => e.Parameter).Where(p => p.HasGradient)];
+        LossTerm recorded = default;
+        CudaGraph graph = device.Capture(() =>
+        {
+            using Scope scope = c.Arena.Enter("micro-batch");
+            using Tape tape = new(c.Arena);
+            IReadOnlyList<LossTerm> terms = objective.Forward(new ObjectiveCall
+            {
+                Tape = tape,
+                Batch = batch,
+                Random = random,
+                IsTraining = true,
+                ActivationCheckpointing = checkpointing,
+                Inputs = inputs,
+            });
+            if (terms is not [LossTerm term] || !tape.RequiresGradient(term.Sum))
+            {
+                throw new ConfigurationException($"A recorded step needs an objective of one term that depends on the trained parameters; this one has {terms.Count}. Switch cudaGraph off.");
+            }
+
+            sum.CopyFrom(Tape.Detach(term.Sum));
+            tape.Backward(term.Sum, seed);
+            recorded = term;
+        });
+        return new Recording(graph, inputs, seed, sum, recorded, [.. set.Active.Select(e => e.Parameter).Where(p => p.HasGradient && !before.Contains(p))], slabs);
+    }
+
+    /// <summary>What must be the same for a recording to serve: the batch's form, and whether its gradients are the first of the step.</summary>
+    private readonly record struct Form(int Rows, int Length, bool IsPlain, bool IsFirst);
+
+    private sealed record Recording(CudaGraph Graph, BatchInputs Inputs, Tensor Seed, Tensor Sum, LossTerm Term, IReadOnlyList<Parameter> Touched, int Slabs);
+}
