@@ -17,10 +17,11 @@ internal static class DoctorCommand
         command.SetAction(parsed =>
         {
             (string Name, string Value)[] facts = Facts();
+            (string Name, string Value)[] cuda = CudaFacts.Read();
             (string Name, bool Ok, string Text)[] features = Features();
             if (parsed.GetValue(json))
             {
-                foreach ((string name, string value) in facts)
+                foreach ((string name, string value) in facts.Concat(cuda))
                 {
                     JsonLines.Write(console.Out, "fact", line =>
                     {
@@ -42,6 +43,7 @@ internal static class DoctorCommand
             else
             {
                 console.Out.WriteLine(Words.Table(["machine", ""], facts.Select(f => new[] { f.Name, f.Value })));
+                console.Out.WriteLine(Words.Table(["CUDA", ""], cuda.Select(f => new[] { f.Name, f.Value })));
                 console.Out.WriteLine(Words.Table(["feature", "", ""], features.Select(f => new[] { f.Name, f.Ok ? "yes" : "no", f.Text })));
             }
 
@@ -79,7 +81,7 @@ internal static class DoctorCommand
             ("BF16 base weights", true, "widened while they are read; half the memory of F32"),
             ("curves as PNG", png is null, png ?? "Skia loads"),
             ("curves as SVG", true, "needs nothing"),
-            ("CUDA", false, "not built yet: this version computes on the CPU only"),
+            CudaFacts.Feature(),
         ];
     }
 

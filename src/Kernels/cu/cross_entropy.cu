@@ -5,7 +5,7 @@
 // Launch    rows of up to 512 elements: a warp each, 4 in a block of 128; longer ones a block of up to 1024 threads
 // Traffic   forward R V sizeof(T) bytes and R V exponentials: 1 per 2 bytes in bf16, 1.7e12 a second at 3.35 TB/s, half of what 132 SMs give, so
 //           memory-bound; backward 2 R V sizeof(T). R = 8192, V = 128256, bf16: 2.1 and 4.2 GB, 0.63 and 1.25 ms at 3.35 TB/s.
-// Numerics  sums in f32, relative to the largest logit; the sum of smoothing is taken relative to the label's logit, so a common offset of a row costs no digits;
+// Numerics  sums in f32, relative to the largest logit; that of smoothing relative to the label's logit, so a common offset of a row costs no digits;
 //           rows of the ignored label have loss and gradient 0; a label out of range raises the device's error flag
 // Needs     whole, aligned packs for the vector path, else rows are read element by element
 #include "rows.cuh"

@@ -24,8 +24,6 @@ public sealed record CudaCard(int Ordinal, string Name, int Major, int Minor, in
 /// <summary>The primary context of a card, shared with whoever else uses it in this process; retained while this lives.</summary>
 internal sealed unsafe class CudaContext : IDisposable
 {
-    public const int OldestDriver = 12000;
-
     private readonly int _device;
     private readonly int _ordinal;
     private readonly nint _context;
@@ -58,21 +56,24 @@ internal sealed unsafe class CudaContext : IDisposable
 
     public void MakeCurrent() => Check.Ok(CudaDriver.cuCtxSetCurrent(_context));
 
-    public CudaCard Describe()
+    public CudaCard Describe() => Describe(_ordinal, _device);
+
+    /// <summary>What a card is; needs no context, so that looking costs nothing on the card.</summary>
+    public static CudaCard Describe(int ordinal, int device)
     {
         byte* name = stackalloc byte[256];
-        Check.Ok(CudaDriver.cuDeviceGetName(name, 256, _device));
+        Check.Ok(CudaDriver.cuDeviceGetName(name, 256, device));
         nuint bytes;
-        Check.Ok(CudaDriver.cuDeviceTotalMem_v2(&bytes, _device));
+        Check.Ok(CudaDriver.cuDeviceTotalMem_v2(&bytes, device));
         int driver;
         Check.Ok(CudaDriver.cuDriverGetVersion(&driver));
         return new CudaCard(
-            _ordinal,
+            ordinal,
             Encoding.UTF8.GetString(System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name)),
-            Attribute(CUdevice_attribute.ComputeCapabilityMajor),
-            Attribute(CUdevice_attribute.ComputeCapabilityMinor),
-            Attribute(CUdevice_attribute.MultiprocessorCount),
-            Attribute(CUdevice_attribute.MaxSharedMemoryPerBlockOptin),
+            Attribute(CUdevice_attribute.ComputeCapabilityMajor, device),
+            Attribute(CUdevice_attribute.ComputeCapabilityMinor, device),
+            Attribute(CUdevice_attribute.MultiprocessorCount, device),
+            Attribute(CUdevice_attribute.MaxSharedMemoryPerBlockOptin, device),
             (long)bytes,
             driver);
     }
@@ -86,10 +87,10 @@ internal sealed unsafe class CudaContext : IDisposable
         }
     }
 
-    private int Attribute(CUdevice_attribute attribute)
+    private static int Attribute(CUdevice_attribute attribute, int device)
     {
         int value;
-        Check.Ok(CudaDriver.cuDeviceGetAttribute(&value, attribute, _device));
+        Check.Ok(CudaDriver.cuDeviceGetAttribute(&value, attribute, device));
         return value;
     }
 }

@@ -92,8 +92,32 @@ internal sealed class KernelCache
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            Problem = $"compiled kernels cannot be kept in {Folder}: {e.Message} Each start compiles them again; {FolderVariable} names another folder.";
+            Problem = Unwritable(e);
             TryDelete(temporary);
+        }
+    }
+
+    /// <summary>Files and bytes that are kept, after a look whether more can be; <see cref="Problem"/> says why not.</summary>
+    public (int Files, long Bytes) Probe()
+    {
+        if (Folder is null)
+        {
+            return (0, 0);
+        }
+
+        string probe = Path.Combine(Folder, $"probe.{Environment.ProcessId}.tmp");
+        try
+        {
+            MakeFolder(Folder);
+            File.WriteAllBytes(probe, []);
+            File.Delete(probe);
+            FileInfo[] files = new DirectoryInfo(Folder).GetFiles("*.cubin");
+            return (files.Length, files.Sum(f => f.Length));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Problem = Unwritable(e);
+            return (0, 0);
         }
     }
 
@@ -149,6 +173,8 @@ internal sealed class KernelCache
             // Problem already says that the folder cannot be written.
         }
     }
+
+    private string Unwritable(Exception e) => $"compiled kernels cannot be kept in {Folder}: {e.Message} Each start compiles them again; {FolderVariable} names another folder.";
 
     private string? PathOf(string family, string architecture, string key) => Folder is null ? null : Path.Combine(Folder, $"{family}-{architecture}-{key}.cubin");
 }

@@ -13,9 +13,9 @@ internal static class NormCuda
     private static readonly Kernel s_rmsBackward = new("rms_norm", "rms_norm_backward");
     private static readonly Kernel s_rmsBackwardAll = new("rms_norm", "rms_norm_backward_all");
     private static readonly Kernel s_rmsBackwardWeights = new("rms_norm", "rms_norm_backward_weights");
-    private static readonly Kernel s_addRmsForward = new("rms_norm", "add_rms_norm_forward");
-    private static readonly Kernel s_addRmsBackward = new("rms_norm", "add_rms_norm_backward");
-    private static readonly Kernel s_addRmsBackwardAll = new("rms_norm", "add_rms_norm_backward_all");
+    private static readonly Kernel s_addRmsForward = new("add_rms_norm", "add_rms_norm_forward");
+    private static readonly Kernel s_addRmsBackward = new("add_rms_norm", "add_rms_norm_backward");
+    private static readonly Kernel s_addRmsBackwardAll = new("add_rms_norm", "add_rms_norm_backward_all");
     private static readonly Kernel s_layerForward = new("layer_norm", "layer_norm_forward");
     private static readonly Kernel s_layerBackward = new("layer_norm", "layer_norm_backward");
     private static readonly Kernel s_layerBackwardAll = new("layer_norm", "layer_norm_backward_all");

@@ -49,7 +49,8 @@ internal static class ReduceCuda
         {
             RowLaunch rows = RowLaunch.Of((long)range.Outer * parts, Math.Min(range.Count, RowChunk), x.DType, HeldPacks, MaxThreads);
             device.Launch(
-                max ? s_maxRows : s_sumRows, x.DType, rows.Shape, x, to, type, factor, (long)range.Outer, (long)range.Count, RowChunk, parts, rows.ByWarp, adds);
+                max ? s_maxRows : s_sumRows, x.DType, rows.Shape,
+                x, to, type, factor, (long)range.Outer, (long)range.Count, RowChunk, parts, rows.ByWarp, adds);
         }
         else
         {
@@ -66,7 +67,9 @@ internal static class ReduceCuda
         }
     }
 
-    /// <summary>sums (C) = or += the sum of the rows of x (..., C), e.g. the gradient of a bias; workspace as <see cref="Workspace"/> has it for (1, rows, C).</summary>
+    /// <summary>
+    /// sums (C) = or += the sum of the rows of x (..., C), e.g. the gradient of a bias; workspace as <see cref="Workspace"/> has it for (1, rows, C).
+    /// </summary>
     public static void SumRows(CudaDevice device, Tensor x, Tensor sums, Tensor? workspace, bool accumulate)
         => Run(device, false, RowsOf(x.Shape, checked((int)sums.Shape.Count)), x, sums, workspace, 1, accumulate);
 

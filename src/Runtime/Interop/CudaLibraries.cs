@@ -20,36 +20,55 @@ internal static unsafe class CudaLibraries
         }
 
         CUresult result = CudaDriver.cuInit(0);
-        int version;
         if (result is not (CUresult.Success or CUresult.NoDevice))
         {
             return $"CUDA: the driver at {driver.Path} does not start: {Check.Describe(result)}. Is the card's kernel module loaded, and of the same version?";
         }
 
-        Check.Ok(CudaDriver.cuDriverGetVersion(&version));
+        int version = DriverVersion();
         if (TooOld(version) is { } text)
         {
             return text;
         }
 
-        int count = 0;
-        if (result == CUresult.Success)
-        {
-            Check.Ok(CudaDriver.cuDeviceGetCount(&count));
-        }
-
-        if (count == 0)
+        if (CardCount() == 0)
         {
             string hidden = Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES") is { } visible ? $" CUDA_VISIBLE_DEVICES is '{visible}' and may hide it." : "";
             return $"CUDA: the driver (CUDA {Version(version)}) sees no card.{hidden} In a container, start it with the card visible.";
         }
 
-        LibraryState nvrtc = NativeLibraries.State(CudaLibrary.Nvrtc);
-        return nvrtc.IsLoaded ? null : Missing(nvrtc).Message;
+        foreach (CudaLibrary library in (ReadOnlySpan<CudaLibrary>)[CudaLibrary.Nvrtc, CudaLibrary.CuBlasLt])
+        {
+            if (NativeLibraries.State(library) is { IsLoaded: false } missing)
+            {
+                return Missing(missing).Message;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The CUDA version that the driver speaks, 12040 for 12.4; 0 without a driver.</summary>
+    public static int DriverVersion()
+    {
+        int version = 0;
+        if (IsAvailable(CudaLibrary.Driver))
+        {
+            Check.Ok(CudaDriver.cuDriverGetVersion(&version));
+        }
+
+        return version;
+    }
+
+    /// <summary>How many cards the driver sees; 0 without a driver, or with one that does not start.</summary>
+    public static int CardCount()
+    {
+        int count = 0;
+        return IsAvailable(CudaLibrary.Driver) && CudaDriver.cuInit(0) == CUresult.Success && CudaDriver.cuDeviceGetCount(&count) == CUresult.Success ? count : 0;
     }
 
     /// <summary>Throws where no CUDA device can be made.</summary>
-    /// <exception cref="CudaUnavailableException">No driver, a driver that is too old, no card, or no NVRTC.</exception>
+    /// <exception cref="CudaUnavailableException">No driver, a driver that is too old, no card, no NVRTC or no cuBLASLt.</exception>
     public static void Require()
     {
         if (WhyUnavailable() is { } why)
@@ -76,10 +95,10 @@ internal static unsafe class CudaLibraries
             CudaLibrary.Driver => ("no NVIDIA driver", "Install the driver of the card, version 525 or newer; in a container, start it with the card visible"),
             CudaLibrary.Nvrtc => ("NVRTC, which compiles the kernels, is missing", "Install it from the CUDA toolkit or the system's packages (Debian: libnvrtc12)"),
             CudaLibrary.CuBlasLt => ("cuBLASLt, which multiplies matrices, is missing", "Install it from the CUDA toolkit or the system's packages (Debian: libcublaslt12)"),
-            _ => ("NCCL, which connects cards, is missing", "Install the system's package (Debian: libnccl2)"),
+            _ => ("NCCL, which is needed for several cards, is missing", "Install the system's package (Debian: libnccl2)"),
         };
         string problem = state.Problem is null ? "" : $" {state.Problem}.";
-        return new($"CUDA: {what}; tried {string.Join(", ", state.Tried)}.{problem} {remedy}, or name its folder in {LibrarySearch.PathVariable}.");
+        return new($"CUDA: {what}; looked for {state.TriedText}.{problem} {remedy}, or name its folder in {LibrarySearch.PathVariable}.");
     }
 
     /// <summary>Null for a driver that is new enough.</summary>

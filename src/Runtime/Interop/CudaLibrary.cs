@@ -25,4 +25,15 @@ internal enum CudaLibrary
 internal sealed record LibraryState(CudaLibrary Library, nint Handle, string? Path, IReadOnlyList<string> Tried, string? Problem = null)
 {
     public bool IsLoaded => Handle != 0;
+
+    /// <summary>What was tried, in few words: names, and the places where they were looked for.</summary>
+    public string TriedText
+    {
+        get
+        {
+            IEnumerable<string> names = Tried.Select(t => System.IO.Path.GetFileName(t)).Distinct();
+            IEnumerable<string> folders = Tried.Select(t => System.IO.Path.GetDirectoryName(t) is { Length: > 0 } folder ? folder : "the system's search").Distinct();
+            return $"{string.Join(", ", names)} in {string.Join(", ", folders)}";
+        }
+    }
 }

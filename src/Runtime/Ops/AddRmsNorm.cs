@@ -4,7 +4,8 @@ namespace Graft.Runtime;
 
 /// <summary>h = x + r and y = h / √(mean(h²) + ε) · w over the last axis: a residual connection and the norm behind it in one pass over memory.</summary>
 /// <remarks>
-/// x and r (..., C) F32 (BF16 on CUDA), w (C) F32, BF16 or F16 → h and y (..., C) as x. Saves rstd (...) F32. 4 passes over a row in place of 5, backward 4 in place of 6.
+/// x and r (..., C) F32 (BF16 on CUDA), w (C) F32, BF16 or F16 → h and y (..., C) as x. Saves rstd (...) F32.
+/// 4 passes over a row in place of 5, backward 4 in place of 6.
 /// F64 (CPU): forward alone.
 /// Method: Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.
 /// </remarks>
@@ -51,7 +52,8 @@ public readonly record struct AddRmsNorm(float Epsilon) : IOp<AddRmsNorm>
         Tensor x = c.Input(0), r = c.Input(1), h = c.OutputAt(0), y = c.OutputAt(1);
         if (x.DType == DType.F64)
         {
-            Double(x.AsReadOnlySpan<double>(), r.AsReadOnlySpan<double>(), c.Input(2).AsReadOnlySpan<double>(), op.Epsilon, h.AsSpan<double>(), y.AsSpan<double>());
+            ReadOnlySpan<double> wide = c.Input(2).AsReadOnlySpan<double>();
+            Double(x.AsReadOnlySpan<double>(), r.AsReadOnlySpan<double>(), wide, op.Epsilon, h.AsSpan<double>(), y.AsSpan<double>());
             return;
         }
 

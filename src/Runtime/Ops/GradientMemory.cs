@@ -1,8 +1,8 @@
 namespace Graft.Runtime;
 
 /// <summary>
-/// The memory that a kernel writes a gradient to. CPU kernels overwrite, so later contributions go to a temporary that is added; CUDA kernels add by themselves where
-/// <see cref="Adds"/>, which saves two passes over memory.
+/// The memory that a kernel writes a gradient to. CPU kernels overwrite, so later contributions go to a temporary that is added;
+/// CUDA kernels add by themselves where <see cref="Adds"/>, which saves two passes over memory.
 /// </summary>
 internal readonly struct GradientMemory
 {

@@ -4,7 +4,8 @@ namespace Graft.Runtime;
 
 /// <summary>y = (x - mean) / √(variance + ε) · w + b over the last axis.</summary>
 /// <remarks>
-/// x (..., C) F32 (BF16 on CUDA), w (C) and the optional b (C) F32, BF16 or F16 → y (..., C) as x. Saves mean and rstd (...) F32. The variance is that of the population, in two passes.
+/// x (..., C) F32 (BF16 on CUDA), w (C) and the optional b (C) F32, BF16 or F16 → y (..., C) as x. Saves mean and rstd (...) F32.
+/// The variance is that of the population, in two passes.
 /// Method: Ba, Kiros and Hinton 2016, arXiv:1607.06450.
 /// </remarks>
 /// <param name="Epsilon">Added to the variance.</param>

@@ -3,7 +3,10 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>y = x / √(mean(x²) + ε) · w over the last axis.</summary>
-/// <remarks>x (..., C) F32 (BF16 on CUDA), w (C) F32, BF16 or F16 → y (..., C) as x. Saves rstd (...) F32. Method: Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.</remarks>
+/// <remarks>
+/// x (..., C) F32 (BF16 on CUDA), w (C) F32, BF16 or F16 → y (..., C) as x. Saves rstd (...) F32.
+/// Method: Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.
+/// </remarks>
 /// <param name="Epsilon">Added to the mean square.</param>
 public readonly record struct RmsNorm(float Epsilon) : IOp<RmsNorm>
 {

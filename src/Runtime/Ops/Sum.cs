@@ -3,7 +3,10 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>The sum over a run of neighbouring axes.</summary>
-/// <remarks>x F32 or F64 (F32 or BF16 on CUDA). Sums in an order that depends on the shape alone; F32 in blocks that are added in F64 (on CUDA in F32, by a tree).</remarks>
+/// <remarks>
+/// x F32 or F64 (F32 or BF16 on CUDA). Sums in an order that depends on the shape alone;
+/// F32 in blocks that are added in F64 (on CUDA in F32, by a tree).
+/// </remarks>
 /// <param name="First">The first axis summed over.</param>
 /// <param name="Axes">How many axes, from <paramref name="First"/> on.</param>
 /// <param name="KeepAxes">They stay, with length 1.</param>

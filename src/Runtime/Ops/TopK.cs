@@ -2,7 +2,8 @@ namespace Graft.Runtime;
 
 /// <summary>The K largest (or smallest) elements of each row, in order, with their indices; of equal ones the lower index comes first.</summary>
 /// <remarks>
-/// x (..., N) F32 or F64 (F32 or BF16 on CUDA) → values (..., K), indices (..., K) I32. NaN counts as larger than everything, -0 equals 0. With K = N it is a stable sort.
+/// x (..., N) F32 or F64 (F32 or BF16 on CUDA) → values (..., K), indices (..., K) I32.
+/// NaN counts as larger than everything, -0 equals 0. With K = N it is a stable sort.
 /// </remarks>
 /// <param name="K">How many, at most N.</param>
 /// <param name="Smallest">The smallest, ascending, instead of the largest, descending.</param>

@@ -165,6 +165,11 @@ internal sealed class AttentionCudaTests
         /// <summary>Elements before the inputs, in the tensors that they are views of.</summary>
         public int Offset { get; init; }
 
+        /// <summary>Without blanks, so that a filter of tests can name it.</summary>
+        public override string ToString() =>
+            $"B{Batch}_T{Queries}_S{Keys}_H{Heads}_K{KeyHeads}_D{Size}{(Causal ? "_causal" : "")}{(Window > 0 ? $"_window{Window}" : "")}{(SoftCap > 0 ? "_cap" : "")}"
+            + $"{(Ranges ? "_ranges" : "")}{(Sinks ? "_sinks" : "")}{(Packed ? "_packed" : "")}{(Room > 0 ? $"_room{Room}" : "")}{(Offset > 0 ? "_view" : "")}";
+
         public ScaledDotProductAttention Op() =>
             new(Heads, KeyHeads, 1.3f / MathF.Sqrt(Size), Causal, Window, SoftCap, Room > 0 ? Keys : 0, Packed, Ranges, Sinks);
 

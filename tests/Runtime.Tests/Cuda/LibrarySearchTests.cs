@@ -82,8 +82,8 @@ public sealed class LibrarySearchTests
     {
         foreach (CudaLibrary library in Enum.GetValues<CudaLibrary>())
         {
-            string text = CudaLibraries.Missing(new(library, 0, null, ["a.so", "b.so"])).Message;
-            Assert.That(text, Does.Contain("tried a.so, b.so").And.Contain("nstall "));
+            string text = CudaLibraries.Missing(new(library, 0, null, ["a.so", "b.so", "/one/a.so", "/one/b.so", "/two/a.so", "/two/b.so"])).Message;
+            Assert.That(text, Does.Contain("looked for a.so, b.so in the system's search, /one, /two.").And.Contain("nstall "));
         }
     }
 

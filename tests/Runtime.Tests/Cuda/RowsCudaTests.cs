@@ -24,14 +24,14 @@ public sealed class RowsCudaTests
 
     private static IEnumerable<TestCaseData> Ops()
     {
-        Given labels = new(DType.I32, (rng, shapes, self) => [.. Enumerable.Range(0, (int)shapes[self].Count).Select(i => i % 5 == 3 ? -100.0 : rng.Below(i, shapes[0].Last))], false);
+        Given labels = new(DType.I32, (rng, shapes, self) => Labels(rng, (int)shapes[self].Count, shapes[0].Last), false);
         yield return Case("rms_norm", new RmsNorm(1e-5f), (r, c) => $"{r}x{c},{c}");
         yield return Case("rms_norm with a BF16 weight", new RmsNorm(1e-5f), (r, c) => $"{r}x{c},{c}", [Given.F32, Given.BF16]);
         yield return Case("rms_norm with an F16 weight", new RmsNorm(1e-5f), (r, c) => $"{r}x{c},{c}", [Given.F32, Given.F16]);
         yield return Case("add_rms_norm", new AddRmsNorm(1e-5f), (r, c) => $"{r}x{c},{r}x{c},{c}");
         yield return Case("layer_norm", new LayerNorm(1e-5f), (r, c) => $"{r}x{c},{c},{c}");
         yield return Case("layer_norm without bias", new LayerNorm(1e-5f), (r, c) => $"{r}x{c},{c}");
-        yield return Case("layer_norm with frozen weights", new LayerNorm(1e-5f), (r, c) => $"{r}x{c},{c},{c}", [Given.F32, Given.BF16.Fixed(), Given.F16.Fixed()]);
+        yield return Case("layer_norm, weights frozen", new LayerNorm(1e-5f), (r, c) => $"{r}x{c},{c},{c}", [Given.F32, Given.BF16.Fixed(), Given.F16.Fixed()]);
         yield return Case("layer_norm with a trained bias", new LayerNorm(1e-5f), (r, c) => $"{r}x{c},{c},{c}", [Given.F32, Given.F32.Fixed(), Given.F32]);
         yield return Case("softmax", new Softmax(), (r, c) => $"{r}x{c}");
         yield return Case("log_softmax", new LogSoftmax(), (r, c) => $"{r}x{c}");
@@ -46,12 +46,17 @@ public sealed class RowsCudaTests
         yield return Case("running sums from the end", new CumulativeSum(true), (r, c) => $"{r}x{c}");
         yield return Case("cross_entropy", new CrossEntropy(0, -100), (r, c) => $"{r}x{c},{r}", [Given.F32, labels]);
         yield return Case("cross_entropy with smoothing", new CrossEntropy(0.1f, -100), (r, c) => $"{r}x{c},{r}", [Given.F32, labels]);
-        yield return Case("cross_entropy with weights", new CrossEntropy(0.1f, -100), (r, c) => $"{r}x{c},{r},{c}", [Given.F32, labels, Given.Positive.Fixed()]);
+        yield return Case("weighted cross_entropy", new CrossEntropy(0.1f, -100), (r, c) => $"{r}x{c},{r},{c}", [Given.F32, labels, Given.Positive.Fixed()]);
         yield return Case("top_k", new TopK(1, false), (r, c) => $"{r}x{c}", [Given.Ties(99) with { Differentiated = true }]);
         TestCaseData Case<TOp>(string name, TOp op, Func<int, int, string> shapes, Given[]? inputs = null)
             where TOp : struct, IOp<TOp>
-            => new TestCaseData(Row.Of(op, [.. s_rows.SelectMany(r => s_widths.Concat(s_aligned).Select(c => shapes(r, c)))], inputs: inputs)).SetArgDisplayNames(name);
+        {
+            string[] all = [.. s_rows.SelectMany(r => s_widths.Concat(s_aligned).Select(c => shapes(r, c)))];
+            return new TestCaseData(Row.Of(op, all, inputs: inputs)).SetArgDisplayNames(name);
+        }
     }
+
+    private static double[] Labels(Rng rng, int count, int classes) => [.. Enumerable.Range(0, count).Select(i => i % 5 == 3 ? -100.0 : rng.Below(i, classes))];
 
     [TestCaseSource(nameof(Ops))]
     public void Agrees_with_the_cpu_in_f32(object of) => Compare((Row)of, HalfInputs.None, 4e-6, 2e-5);
@@ -187,7 +192,12 @@ public sealed class RowsCudaTests
     [Test]
     public void A_view_gives_the_bits_of_its_copy()
     {
-        foreach (Row row in (Row[])[Row.Of(new Softmax(), ["3x4096"]), Row.Of(new LogSumExp(), ["3x4096"]), Row.Of(new CrossEntropy(0.1f, -100), ["3x4096,3"], inputs: [Given.F32, Given.Index(0, 1)])])
+        Row[] rows =
+        [
+            Row.Of(new Softmax(), ["3x4096"]), Row.Of(new LogSumExp(), ["3x4096"]), Row.Of(new RmsNorm(1e-5f), ["3x4096,4096"]),
+            Row.Of(new CrossEntropy(0.1f, -100), ["3x4096,3"], inputs: [Given.F32, Given.Index(0, 1)]),
+        ];
+        foreach (Row row in rows)
         {
             using OpRun plain = new(row, row.Shapes[0], _device), view = new(row, row.Shapes[0], _device, offset: 3);
             Worst.Within(view.Forward()[0], plain.Forward()[0], 0, 0, row.Label);
@@ -253,7 +263,8 @@ public sealed class RowsCudaTests
             int[] inputs = expected.Differentiated;
             for (int output = 0; output < (row.OpType == typeof(AddRmsNorm) ? 2 : 1); output++)
             {
-                double[]?[] gradients = actual.Backward(output, inputs), wanted = expected.Backward(output, inputs), twice = actual.Backward(output, inputs, times: 2);
+                double[]?[] gradients = actual.Backward(output, inputs), wanted = expected.Backward(output, inputs);
+                double[]?[] twice = actual.Backward(output, inputs, times: 2);
                 for (int i = 0; i < gradients.Length; i++)
                 {
                     double[] zeros = new double[expected.Elements[inputs[i]].Length];
