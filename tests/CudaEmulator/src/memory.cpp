@@ -167,7 +167,7 @@ bool release(char* base)
     intact(a, "when it was freed");
     allocations.erase(entry);
     used[a.device] -= round_up(a.bytes, granule);
-    shadow_release(a.base, a.bytes);
+    shadow_release(a.base);
     mmap(a.mapping, a.mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     freed.push_back(a);
     freed_bytes += a.mapped;
