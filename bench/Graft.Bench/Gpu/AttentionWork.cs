@@ -8,7 +8,6 @@ internal static class AttentionWork
     public static IEnumerable<GpuRow> Run(CudaDevice device, GpuOptions options)
     {
         using GpuTimer timer = new(device, options);
-        using Arena inputs = new(device, "inputs");
         using Arena step = new(device, "attention");
         int tokens = options.Size(16384, 64), heads = options.Size(16, 2), size = 128;
         double limit = options.Limits().GemmTflops;
@@ -16,7 +15,7 @@ internal static class AttentionWork
         {
             int rows = tokens / length;
             Shape shape = new(rows, length, heads, size);
-            using Scope all = inputs.Enter("q, k, v");
+            using Arena inputs = new(device, "inputs");
             Tensor q = Draw.Normal(inputs, shape, DType.BF16, 1, 1), k = Draw.Normal(inputs, shape, DType.BF16, 1, 2), v = Draw.Normal(inputs, shape, DType.BF16, 1, 3);
             Tensor dy = Draw.Normal(inputs, shape, DType.BF16, 1, 4);
             AttentionOptions causal = new();

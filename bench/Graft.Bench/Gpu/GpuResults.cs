@@ -23,7 +23,7 @@ internal static class GpuResults
         foreach (JsonObject row in ours.SelectMany(Rows))
         {
             JsonObject[] same = [.. theirs.Where(t => (string?)t["work"] == (string?)row["work"] && (string?)t["unit"] == (string?)row["unit"])];
-            foreach (JsonObject? peer in same.Length == 0 ? [null] : same)
+            foreach (JsonObject? peer in same.DefaultIfEmpty())
             {
                 rows.Add(Joined(row, peer));
             }

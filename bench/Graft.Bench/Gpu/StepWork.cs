@@ -74,7 +74,7 @@ internal static class StepWork
         ModelBuilder builder = new(weights, DType.BF16, DType.BF16);
         ILanguageModel model = ArchitectureTable.Build(HuggingFaceConfig(step.Config), builder);
         Fill(model, (float)step.Deviation);
-        using AdapterHost? host = step.Adapter ? new AdapterHost(model) : null;
+        AdapterHost? host = step.Adapter ? new AdapterHost(model) : null;
         ActiveAdapters active = ActiveAdapters.None;
         Parameter[] trained;
         if (host is null)
@@ -118,7 +118,7 @@ internal static class StepWork
         double rate = 1e3 * count / times.Median, limit = options.Limits().GemmTflops;
 
         // A frozen weight takes 2 operations per token forward and 2 for the gradient of its input; a trained one 2 more. The embedding's table is looked up, not multiplied.
-        double elements = model.Linears.Sum(l => (double)l.Weight.Shape.Count);
+        double elements = model.Linears.Sum(l => (double)l.Weight.Parameter!.Shape.Count);
         double tflops = (step.Adapter ? 4 : 6) * elements * rate / 1e12;
         Dictionary<string, double> Wanted(double eager, double compile, double llmc) =>
             step.Adapter ? new() { ["eager"] = eager, ["compile"] = compile } : new() { ["compile"] = compile, ["llm.c"] = llmc };
