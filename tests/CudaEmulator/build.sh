@@ -11,7 +11,7 @@ if ! command -v "$cxx" >/dev/null; then
 fi
 
 flags=(-std=c++17 -O2 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -fno-strict-aliasing -Wall -Wextra -Wno-missing-field-initializers -Werror=return-type)
-hash="$({ cat build.sh src/*.h src/*.cpp shim/*.h; "$cxx" --version; uname -m; } | sha256sum | cut -c1-32)"
+hash="$({ cat build.sh src/*.h src/*.cpp shim/*.h check/*.h check/*.cpp; "$cxx" --version; uname -m; } | sha256sum | cut -c1-32)"
 if [ -f "$out/stamp" ] && [ "$(cat "$out/stamp")" = "$hash" ]; then
     exit 0
 fi
@@ -30,10 +30,16 @@ trap 'rm -rf "$work"' EXIT
 # At most two compilers at a time.
 printf '%s\n' src/*.cpp | xargs -P 2 -I{} bash -c 'source="$1"; shift; exec "$@" -c "$source" -o "'"$work"'/$(basename "$source" .cpp).o"' _ {} \
     "$cxx" "${flags[@]}" -I"$work" "-DEMU_BUILD_HASH=\"$hash\""
-"$cxx" -shared -Wl,-Bsymbolic -Wl,-z,defs -o "$work/libcuda.so.1" "$work"/*.o -ldl -lpthread
+"$cxx" -shared -Wl,-soname,libcuda.so.1 -Wl,-Bsymbolic -Wl,-z,defs -o "$work/libcuda.so.1" "$work"/*.o -ldl -lpthread
+
+# The programs that prove the emulator: EmulatorTests runs them.
+for name in mutants host; do
+    "$cxx" -std=c++17 -O1 -Wall -Wextra -o "$work/$name" "check/$name.cpp" "$work/libcuda.so.1" -Wl,-rpath,'$ORIGIN'
+done
 
 # Renames replace whole files, so that a process that has the old library open keeps it. The stamp comes last.
 mv -f "$work/libcuda.so.1" "$out/libcuda.so.1"
+mv -f "$work/mutants" "$work/host" "$out/"
 for name in libnvrtc.so.12 libcublasLt.so.12; do
     ln -s libcuda.so.1 "$work/$name"
     mv -f "$work/$name" "$out/$name"

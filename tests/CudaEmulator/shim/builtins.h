@@ -12,7 +12,10 @@
 #define __maxnreg__(...)
 #define __grid_constant__
 #define __align__(n) __attribute__((aligned(n)))
-#define __shared__ static __attribute__((section("emu_shared")))
+
+// Static shared memory is the module's .bss, and nothing else is there: g++ puts a static array of a template into no other section, whatever it is told.
+#define __shared__ static
+#define EMU_STATE __attribute__((visibility("default"), section("emu_state")))
 
 typedef __SIZE_TYPE__ size_t;
 typedef __PTRDIFF_TYPE__ ptrdiff_t;
@@ -29,22 +32,40 @@ typedef unsigned long uintptr_t;
 // ---- what the loader fills in -------------------------------------------------------------------------------------------------------------------
 extern "C"
 {
-    __attribute__((visibility("default"))) EmuThread* emu_thread;
-    __attribute__((visibility("default"))) EmuBlock emu_block;
-    __attribute__((visibility("default"))) char* emu_dynamic_shared;
-    __attribute__((visibility("default"))) const EmuTable* emu_table;
+    EMU_STATE EmuThread* emu_thread;
+    EMU_STATE EmuBlock emu_block;
+    EMU_STATE char* emu_dynamic_shared;
+    EMU_STATE const EmuTable* emu_table;
 }
 
 typedef EmuIndex uint3;
-#define threadIdx (emu_thread->index)
-#define blockIdx (emu_block.index)
-#define blockDim (emu_block.size)
-#define gridDim (emu_block.grid)
 #define warpSize 32
 
 // The body of an intrinsic belongs to the emulator: in checked mode its own memory accesses are announced by hand.
 #define EMU_BODY static inline __attribute__((unused, no_sanitize("thread", "undefined")))
 #define EMU_LINE int line = __builtin_LINE()
+
+#ifdef EMU_CHECKED
+// By value, from a function that is not instrumented: reading an index is no access of the kernel.
+#define EMU_INDEX(name, expression) \
+    EMU_BODY EmuIndex name()        \
+    {                               \
+        return expression;          \
+    }
+EMU_INDEX(emu_thread_index, emu_thread->index)
+EMU_INDEX(emu_block_index, emu_block.index)
+EMU_INDEX(emu_block_size, emu_block.size)
+EMU_INDEX(emu_grid_size, emu_block.grid)
+#define threadIdx emu_thread_index()
+#define blockIdx emu_block_index()
+#define blockDim emu_block_size()
+#define gridDim emu_grid_size()
+#else
+#define threadIdx (emu_thread->index)
+#define blockIdx (emu_block.index)
+#define blockDim (emu_block.size)
+#define gridDim (emu_block.grid)
+#endif
 
 // ---- vector types ---------------------------------------------------------------------------------------------------------------------------------
 #define EMU_VECTOR1(type, name)                    \
@@ -293,10 +314,11 @@ EMU_BODY unsigned __reduce_xor_sync(unsigned mask, unsigned value, EMU_LINE)
 }
 
 // ---- atomics: one thread runs at a time and leaves the processor only in a barrier or warp operation -----------------------------------------------
-#define EMU_ATOMIC_OP(name, type, expression)                                              \
+#define EMU_ATOMIC_OP(name, type, expression) EMU_ATOMIC_KIND(name, type, expression, EMU_ATOMIC)
+#define EMU_ATOMIC_KIND(name, type, expression, kind)                                      \
     __attribute__((unused, no_sanitize("thread"))) static inline type name(type* p, type x) \
     {                                                                                       \
-        emu_table->access(p, sizeof(type), EMU_ATOMIC);                                     \
+        emu_table->access(p, sizeof(type), kind);                                           \
         type old = *p;                                                                      \
         *p = (expression);                                                                  \
         return old;                                                                         \
@@ -307,7 +329,7 @@ EMU_BODY unsigned __reduce_xor_sync(unsigned mask, unsigned value, EMU_LINE)
     }
 #define EMU_ATOMICS(type)                            \
     EMU_ATOMIC_OP(atomicAdd, type, (type)(old + x))  \
-    EMU_ATOMIC_OP(atomicExch, type, x)               \
+    EMU_ATOMIC_KIND(atomicExch, type, x, EMU_EXCHANGE) \
     EMU_ATOMIC_OP(atomicMax, type, old > x ? old : x) \
     EMU_ATOMIC_OP(atomicMin, type, old < x ? old : x) \
     EMU_ATOMIC_OP(atomicAnd, type, old & x)          \
@@ -324,7 +346,7 @@ EMU_ATOMIC_OP(atomicInc, unsigned, old >= x ? 0u : old + 1)
 EMU_ATOMIC_OP(atomicDec, unsigned, old == 0 || old > x ? x : old - 1)
 EMU_ATOMIC_OP(atomicAdd, float, old + x)
 EMU_ATOMIC_OP(atomicAdd, double, old + x)
-EMU_ATOMIC_OP(atomicExch, float, x)
+EMU_ATOMIC_KIND(atomicExch, float, x, EMU_EXCHANGE)
 
 #define EMU_ATOMIC_CAS(type)                                                                                          \
     __attribute__((unused, no_sanitize("thread"))) static inline type atomicCAS(type* p, type compare, type value) \

@@ -186,6 +186,38 @@ extern "C" __attribute__((visibility("hidden"), no_sanitize("thread"))) void __t
     emu_table->access(address, bytes, EMU_WRITE);
 }
 
+// Copies that the compiler leaves to the library have no hooks of their own.
+extern "C" __attribute__((visibility("hidden"), no_sanitize("thread", "undefined"))) void* memcpy(void* to, const void* from, size_t bytes)
+{
+    void* result = to;
+    emu_table->access(from, bytes, EMU_READ);
+    emu_table->access(to, bytes, EMU_WRITE);
+    asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+    return result;
+}
+
+extern "C" __attribute__((visibility("hidden"), no_sanitize("thread", "undefined"))) void* memmove(void* to, const void* from, size_t bytes)
+{
+    emu_table->access(from, bytes, EMU_READ);
+    emu_table->access(to, bytes, EMU_WRITE);
+    bool behind = (char*)to > (const char*)from && (char*)to < (const char*)from + bytes;
+    for (size_t i = 0; i < bytes; i++)
+    {
+        size_t at = behind ? bytes - 1 - i : i;
+        *((volatile char*)to + at) = *((const volatile char*)from + at);
+    }
+
+    return to;
+}
+
+extern "C" __attribute__((visibility("hidden"), no_sanitize("thread", "undefined"))) void* memset(void* to, int value, size_t bytes)
+{
+    void* result = to;
+    emu_table->access(to, bytes, EMU_WRITE);
+    asm volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(value) : "memory");
+    return result;
+}
+
 extern "C" __attribute__((visibility("hidden"))) void __tsan_init() {}
 extern "C" __attribute__((visibility("hidden"))) void __tsan_func_entry(void*) {}
 extern "C" __attribute__((visibility("hidden"))) void __tsan_func_exit(void*) {}
@@ -194,12 +226,12 @@ extern "C" __attribute__((visibility("hidden"))) void __tsan_func_exit(void*) {}
 // ---- static shared memory of the whole file, one range ----------------------------------------------------------------------------------------------------
 extern "C"
 {
-    extern char __start_emu_shared[] __attribute__((weak, visibility("hidden")));
-    extern char __stop_emu_shared[] __attribute__((weak, visibility("hidden")));
+    extern char __bss_start[] __attribute__((visibility("hidden")));
+    extern char _end[] __attribute__((visibility("hidden")));
 
     __attribute__((visibility("default"))) void emu_shared_range(char** first, char** end)
     {
-        *first = __start_emu_shared;
-        *end = __stop_emu_shared;
+        *first = __bss_start;
+        *end = _end;
     }
 }

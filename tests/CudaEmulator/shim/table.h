@@ -79,7 +79,7 @@ struct EmuTable
     void (*copy_commit)();
     void (*copy_wait)(int groups, int line);
     void (*trap)(const char* text, int line);
-    void (*access)(const void* address, unsigned long bytes, int kind); // checked mode: kind is EMU_READ, EMU_WRITE or EMU_ATOMIC
+    void (*access)(const void* address, unsigned long bytes, int kind); // checked mode: kind is an EmuAccess
     int (*print)(const char* format, __builtin_va_list arguments);
 };
 
@@ -87,5 +87,6 @@ enum EmuAccess
 {
     EMU_READ,
     EMU_WRITE,
-    EMU_ATOMIC
+    EMU_ATOMIC,
+    EMU_EXCHANGE // an atomic that does not need the old value
 };

@@ -56,6 +56,7 @@ static void complete(Barrier& b)
 
 static int barrier(int op, int value, int line)
 {
+    shadow_thread_event();
     Barrier& b = barriers[0];
     if (b.arrived == 0)
     {
@@ -81,6 +82,7 @@ static int barrier(int op, int value, int line)
 
 static void named_barrier(int id, int threads, int line)
 {
+    shadow_thread_event();
     if (id < 0 || id > 15 || threads <= 0 || threads % 32 != 0 || (unsigned)threads > engine.threads)
     {
         fail(CUDA_ERROR_LAUNCH_FAILED, format("named barrier %d of %d threads at line %d: 0 to 15, and a multiple of 32 that the block has", id, threads, line));

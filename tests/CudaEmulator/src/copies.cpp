@@ -8,6 +8,7 @@ namespace emu
 {
 void copy_async(void* to, const void* from, int valid, int line)
 {
+    shadow_thread_event();
     if ((((size_t)to | (valid ? (size_t)from : 0)) & 15) != 0)
     {
         fail(CUDA_ERROR_MISALIGNED_ADDRESS, format("cp.async at line %d: %p or %p is no multiple of 16", line, to, from));
@@ -35,6 +36,7 @@ void copy_commit()
 
 void copy_wait(int groups, int)
 {
+    shadow_thread_event();
     // Groups are numbered from 0; the open one is not committed and not waited for.
     Fiber* me = engine.current;
     long last = me->open_group - groups;

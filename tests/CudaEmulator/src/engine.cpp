@@ -245,6 +245,11 @@ static void run_threads()
     {
         Fiber* me = engine.current;
         engine.launch->thunk(engine.launch->parameters);
+        if (modes.checked)
+        {
+            shadow_thread_event();
+        }
+
         if (!me->copies.empty())
         {
             copies_at_exit();
@@ -342,6 +347,8 @@ static void run_block(uint64_t number)
     if (modes.checked)
     {
         shadow_new_block();
+        engine.barrier_epoch = 0;
+        memset(engine.warp_epochs, 0, sizeof(engine.warp_epochs));
     }
 
     if (modes.order == Order::Random)

@@ -1,6 +1,8 @@
 // modules.cpp: loading images, finding functions, launching.
 #include "modules.h"
 #include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <algorithm>
@@ -25,7 +27,6 @@ Module::~Module()
         emu::functions.erase(entry.second.get());
     }
 
-    shadow_remove_module(this);
     dlclose(handle);
     close(file); // after dlclose: the loader would take a reused descriptor for the same file
 }
@@ -47,6 +48,24 @@ static CUresult check_header(const ImageHeader& h, int cc)
     int architecture = (int)h.architecture;
     bool runs = h.flags & image_specific ? architecture == cc : h.flags & image_virtual ? architecture <= cc : architecture / 10 == cc / 10 && architecture <= cc;
     return runs ? CUDA_SUCCESS : CUDA_ERROR_NO_BINARY_FOR_GPU;
+}
+
+// Where the module's own data lies: constants and tables of the kernels.
+static void find_range(Module& m)
+{
+    link_map* map = nullptr;
+    dlinfo(m.handle, RTLD_DI_LINKMAP, &map);
+    const ElfW(Ehdr)* elf = (const ElfW(Ehdr)*)map->l_addr;
+    const ElfW(Phdr)* segments = (const ElfW(Phdr)*)(map->l_addr + elf->e_phoff);
+    m.first = (const char*)map->l_addr;
+    m.end = m.first;
+    for (int i = 0; i < elf->e_phnum; i++)
+    {
+        if (segments[i].p_type == PT_LOAD)
+        {
+            m.end = std::max(m.end, m.first + segments[i].p_vaddr + segments[i].p_memsz);
+        }
+    }
 }
 
 static CUresult load(const void* image, Context* context, void** result)
@@ -84,7 +103,7 @@ static CUresult load(const void* image, Context* context, void** result)
     *(const EmuTable**)dlsym(handle, "emu_table") = &table;
     void (*range)(char**, char**) = (void (*)(char**, char**))dlsym(handle, "emu_shared_range");
     range(&m->shared, &m->shared_end);
-    shadow_add_module(m.get());
+    find_range(*m);
     modules[m.get()] = m;
     *result = m.get();
     return CUDA_SUCCESS;

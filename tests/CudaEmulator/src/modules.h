@@ -39,6 +39,7 @@ struct Module
     EmuBlock* block;
     char** dynamic_shared;
     char *shared, *shared_end;
+    const char *first, *end; // as mapped
     std::map<std::string, std::unique_ptr<Function>> functions;
 
     ~Module();

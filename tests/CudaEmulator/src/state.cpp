@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include "checked.h"
 #include "memory.h"
 #include "streams.h"
 
@@ -18,7 +19,16 @@ bool set_mode(const std::string& name, const std::string& value)
 {
     if (name == "checked")
     {
+        if (value != "0" && value != "1")
+        {
+            return false;
+        }
+
         modes.checked = value == "1";
+        if (!modes.checked)
+        {
+            shadow_forget_all();
+        }
     }
     else if (name == "lazy")
     {

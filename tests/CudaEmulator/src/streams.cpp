@@ -21,12 +21,27 @@ std::shared_ptr<Stream> find_stream(Context* context, void* handle)
     return entry == streams.end() ? nullptr : entry->second;
 }
 
+static Context* running;
+
+int current_device()
+{
+    return running->device;
+}
+
+bool peer_enabled(int device)
+{
+    return running->peers.count(primary_context(device)) != 0;
+}
+
 static CUresult run(Stream& stream, const Operation& operation)
 {
     Context* context = stream.context;
     if (context->sticky == CUDA_SUCCESS)
     {
+        Context* before = running; // an operation that waits for an event runs others
+        running = context;
         context->sticky = operation.run();
+        running = before;
     }
 
     return context->sticky;

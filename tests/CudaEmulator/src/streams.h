@@ -60,6 +60,8 @@ struct Graph
 // The context of the calling thread; null where none is current.
 Context* current_context();
 Context* primary_context(int device);
+int current_device(); // of the operation that runs
+bool peer_enabled(int device);
 void clear_sticky();
 
 // Null for a handle that is not a live stream; 0, 1 and 2 are the null stream.

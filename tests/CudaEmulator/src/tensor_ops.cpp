@@ -64,7 +64,7 @@ void mma_bf16_16816(EmuWarpCall* const* calls)
     }
 }
 
-void load_matrices(EmuWarpCall* const* calls, bool transposed, const Fiber* warp)
+void load_matrices(EmuWarpCall* const* calls, bool transposed, Fiber* warp)
 {
     unsigned short m[4][8][8];
     for (int lane = 0; lane < 32; lane++)
@@ -72,7 +72,7 @@ void load_matrices(EmuWarpCall* const* calls, bool transposed, const Fiber* warp
         const void* row = calls[lane]->a;
         if (((size_t)row & 15) != 0 || !in_shared(row, 16))
         {
-            engine.current = (Fiber*)&warp[lane];
+            engine.current = &warp[lane];
             fail(((size_t)row & 15) != 0 ? CUDA_ERROR_MISALIGNED_ADDRESS : CUDA_ERROR_ILLEGAL_ADDRESS,
                  format("ldmatrix at line %d: row address %p is %s", calls[lane]->line, row, ((size_t)row & 15) != 0 ? "no multiple of 16" : "not in the block's shared memory"));
         }

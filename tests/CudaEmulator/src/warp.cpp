@@ -82,6 +82,7 @@ static Meeting& meeting_of(Warp& w, unsigned mask)
 
 void warp_operation(EmuWarpCall* call)
 {
+    shadow_thread_event();
     Fiber* me = engine.current;
     Warp& w = warps[me->warp];
     unsigned mask = call->mask, bit = 1u << me->lane;
@@ -289,7 +290,7 @@ static void match(bool all, EmuWarpCall* const* calls, unsigned mask)
     }
 }
 
-void run_warp_operation(int op, EmuWarpCall* const* calls, unsigned mask, const Fiber* warp)
+void run_warp_operation(int op, EmuWarpCall* const* calls, unsigned mask, Fiber* warp)
 {
     switch (op)
     {
