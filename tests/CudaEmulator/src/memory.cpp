@@ -1,4 +1,4 @@
-// memory.cpp: device memory in guard pages. An allocation ends at most 255 bytes before an inaccessible page; the slack and the bytes before it hold canaries;
+// memory.cpp: device memory between addresses without access. An allocation ends at most 255 bytes before them; the slack and the bytes before it hold canaries;
 // fresh memory is 0xFF, which is a NaN in every float type. Freed memory stays mapped without access, so that its addresses come back late.
 #include "memory.h"
 #include <sys/mman.h>
@@ -18,6 +18,7 @@ static std::deque<Allocation> freed;
 static size_t freed_bytes;
 
 constexpr size_t page = 4096, granule = 256, front_canary = 256;
+constexpr size_t guard_before = 1 << 20, guard_after = 16 << 20; // addresses without access: a wild index still hits them
 constexpr unsigned char canary = 0xC9;
 
 int device_count()
@@ -78,14 +79,14 @@ char* allocate(int device, size_t bytes)
         return nullptr;
     }
 
-    size_t mapped = pages + 2 * page;
+    size_t mapped = guard_before + pages + guard_after;
     char* mapping = (char*)mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED)
     {
         return nullptr;
     }
 
-    char* first = mapping + page;
+    char* first = mapping + guard_before;
     char* end = first + pages;
     if (pages > 64 << 20)
     {
@@ -114,7 +115,7 @@ char* allocate(int device, size_t bytes)
 
 static bool intact(const Allocation& a, const char* when)
 {
-    char* first = a.mapping + page;
+    char* first = a.mapping + guard_before;
     for (char* p = a.base - first < (long)front_canary ? first : a.base - front_canary; p < a.base; p++)
     {
         if ((unsigned char)*p != canary)
@@ -144,7 +145,7 @@ bool canaries_intact(const char* when)
         {
             // Repaired, so that one bad write is one report.
             Allocation& a = entry.second;
-            char* first = a.mapping + page;
+            char* first = a.mapping + guard_before;
             char* front = a.base - first < (long)front_canary ? first : a.base - front_canary;
             memset(front, canary, a.base - front);
             memset(a.base + a.bytes, canary, a.canary_end - a.base - a.bytes);
@@ -171,7 +172,7 @@ bool release(char* base)
     mmap(a.mapping, a.mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     freed.push_back(a);
     freed_bytes += a.mapped;
-    while (freed.size() > 4096 || freed_bytes > (size_t)64 << 30)
+    while (freed.size() > 4096 || freed_bytes > (size_t)1 << 40)
     {
         munmap(freed.front().mapping, freed.front().mapped);
         freed_bytes -= freed.front().mapped;
@@ -226,13 +227,13 @@ std::string describe_address(const void* address)
             return format("%ld bytes into an allocation of %zu bytes", (long)(p - a.base), a.bytes);
         }
 
-        if (past < 1 << 20)
+        if (past < (long)guard_after)
         {
             return format("%ld bytes past the end of an allocation of %zu bytes", past, a.bytes);
         }
     }
 
-    if (after != allocations.end() && after->second.base - p < 1 << 20)
+    if (after != allocations.end() && after->second.base - p < (long)guard_before)
     {
         return format("%ld bytes before an allocation of %zu bytes", (long)(after->second.base - p), after->second.bytes);
     }
