@@ -62,6 +62,22 @@ Task("Bench")
     .IsDependentOn("Build")
     .Does(() => Dotnet($"run -c {configuration} --no-build --project bench/Graft.Bench -- {Argument("arguments", "")}"));
 
+Task("GpuSmoke")
+    .Description("The benchmarks of a card at tiny sizes on the emulated driver: that they run, no figures. Needs g++.")
+    .IsDependentOn("Build")
+    .Does(() =>
+{
+    string emulator = MakeAbsolute(Directory("artifacts/emulator")).FullPath;
+    if (StartProcess("bash", $"tests/CudaEmulator/build.sh {emulator}") != 0)
+    {
+        throw new CakeException("tests/CudaEmulator/build.sh failed; it needs g++.");
+    }
+
+    Dotnet(
+        $"run -c {configuration} --no-build --project bench/Graft.Bench -- gpu --emulated-smoke",
+        new Dictionary<string, string> { ["GRAFT_CUDA_PATH"] = emulator, ["GRAFT_CACHE"] = $"{emulator}/kernels" });
+});
+
 Task("GpuBundle")
     .Description("artifacts/gpu-bundle: tests, benchmarks, sample and peers' scripts for a Linux machine with an NVIDIA card and no .NET; docs/gpu.md.")
     .Does(() =>
