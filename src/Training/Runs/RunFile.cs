@@ -25,7 +25,7 @@ public sealed record RunFile
         values.Require("model");
         values.Require("data");
         string dtype = RunKeys.Find("model.dtype")!.Choices[values.Choice("model.dtype")];
-        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), dtype) 
+        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), dtype)
         {
             Source = values.Text("model.source"),
             Activations = values.Choice("model.activations") == 1 ? DType.BF16 : DType.F32,
