@@ -62,6 +62,68 @@ Task("Bench")
     .IsDependentOn("Build")
     .Does(() => Dotnet($"run -c {configuration} --no-build --project bench/Graft.Bench -- {Argument("arguments", "")}"));
 
+Task("GpuSmoke")
+    .Description("The benchmarks of a card at tiny sizes on the emulated driver: that they run, no figures. Needs g++.")
+    .IsDependentOn("Build")
+    .Does(() =>
+{
+    string emulator = MakeAbsolute(Directory("artifacts/emulator")).FullPath;
+    if (StartProcess("bash", $"tests/CudaEmulator/build.sh {emulator}") != 0)
+    {
+        throw new CakeException("tests/CudaEmulator/build.sh failed; it needs g++.");
+    }
+
+    Dotnet(
+        $"run -c {configuration} --no-build --project bench/Graft.Bench -- gpu --emulated-smoke",
+        new Dictionary<string, string> { ["GRAFT_CUDA_PATH"] = emulator, ["GRAFT_CACHE"] = $"{emulator}/kernels" });
+});
+
+Task("GpuBundle")
+    .Description("artifacts/gpu-bundle: tests, benchmarks, sample and peers' scripts for a Linux machine with an NVIDIA card and no .NET; docs/gpu.md.")
+    .Does(() =>
+{
+    const string Bundle = "artifacts/gpu-bundle", Program = "artifacts/gpu-program", Data = "artifacts/gpu-data/data";
+    foreach (string folder in new[] { Bundle, Program, Data })
+    {
+        CleanDirectory(folder);
+    }
+
+    // Its own artifacts folder: what is built for a runtime of its own does not mix with the daily build. The analyzers have had their say there.
+    Dotnet($"publish bench/gpu/Graft.Gpu -c Release -r linux-x64 --self-contained --artifacts-path artifacts/gpu-build -o {Program} -p:DebugType=none -p:RunAnalyzers=false -v q --nologo");
+
+    // What only debuggers, test hosts and other languages need.
+    DeleteFiles(GetFiles($"{Program}/*.xml") + GetFiles($"{Program}/*.pdb") + GetFiles($"{Program}/createdump") + GetFiles($"{Program}/libmscordbi.so")
+        + GetFiles($"{Program}/libmscordaccore.so") + GetFiles($"{Program}/Microsoft.VisualBasic*") + GetFiles($"{Program}/Microsoft.TestPlatform*")
+        + GetFiles($"{Program}/libclrgc*.so") + GetFiles($"{Program}/libcoreclrtraceptprovider.so")
+        + GetFiles($"{Program}/testhost*") + GetFiles($"{Program}/NUnit3.TestAdapter*"));
+    foreach (string area in new[] { "adapters", "architectures", "decoding", "ops" }) // what tests of the category CudaEmulator read
+    {
+        CopyDirectory($"tests/Fixtures/{area}", $"{Data}/Fixtures/{area}");
+    }
+
+    CopyDirectory("samples/e2e-nlg", $"{Data}/samples/e2e-nlg");
+    CopyDirectory("samples/models", $"{Data}/samples/models");
+    CleanDirectory($"{Data}/samples/e2e-nlg/out");
+    CreateDirectory($"{Bundle}/peers");
+    CopyFiles("bench/gpu/peers/*.py", $"{Bundle}/peers");
+    CopyFile("bench/gpu/run.sh", $"{Bundle}/run.sh");
+    CopyFile("docs/gpu.md", $"{Bundle}/README.md");
+    foreach (string arguments in new[] { $"-C {Program} -cJf {Bundle}/program.tar.xz .", $"-C artifacts/gpu-data -cJf {Bundle}/data.tar.xz data" })
+    {
+        if (StartProcess("tar", arguments) != 0)
+        {
+            throw new CakeException($"tar {arguments} failed; it needs tar and xz.");
+        }
+    }
+
+    long bytes = GetFiles($"{Bundle}/**/*").Sum(f => new System.IO.FileInfo(f.FullPath).Length);
+    Information($"{Bundle}: {bytes / 1e6:F1} MB");
+    if (bytes > 50_000_000)
+    {
+        throw new CakeException($"{Bundle} has {bytes / 1e6:F1} MB, and 50 are the most: see what grew with tar -tvf.");
+    }
+});
+
 Task("Demo")
     .Description("Fine-tunes the small model that is shipped with the samples.")
     .IsDependentOn("Build")

@@ -16,6 +16,7 @@ internal static class BenchCommand
           smollm2    SmolLM2-135M, LoRA training steps, AdamW              beside TorchSharp
           generate   SmolLM2-135M, cached greedy generation                beside TorchSharp
           kernels    single kernels, by BenchmarkDotNet
+          gpu        works on a CUDA card, see docs/gpu.md; gpu --help
 
         Without a name, all but kernels are run. --quick is a smoke run with small models; its results go to artifacts/bench. --ours leaves the peer out.
         GRAFT_MODELS names a folder with a GGUF file of SmolLM2-135M; without it the weights are drawn.
@@ -27,6 +28,11 @@ internal static class BenchCommand
         if (args is [ChildProcess.Switch, string work, string side, ..])
         {
             return ChildProcess.Answer(WorkTable.Find(work), side, args.Contains("--quick"));
+        }
+
+        if (args is ["gpu", .. string[] rest])
+        {
+            return Gpu.GpuCommand.Run(rest);
         }
 
         if (args.Contains("kernels"))

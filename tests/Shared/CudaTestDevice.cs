@@ -63,7 +63,9 @@ public static class CudaTestDevice
 
         Assert.That(build.ExitCode, Is.Zero, $"tests/CudaEmulator/build.sh: {output.Result}{errors}");
         Set("GRAFT_CUDA_PATH", EmulatorFolder);
-        Set("GRAFT_CACHE", Path.Combine(EmulatorFolder, "kernels"));
+        // Checked images have hooks that plain ones lack: they are kept apart.
+        string mode = Environment.GetEnvironmentVariable("GRAFT_EMU_CHECKED") == "1" ? "-checked" : "";
+        Set("GRAFT_CACHE", Path.Combine(EmulatorFolder, "kernels" + mode));
         Set("GRAFT_EMU_DEVICES", "2");
         Set("GRAFT_EMU_CACHE", Path.Combine(EmulatorFolder, "objects"));
         return null;

@@ -19,6 +19,7 @@ internal sealed partial class TestChild : TestFilter, ITestListener
     private readonly HashSet<string> _again;
     private readonly StreamWriter _journal;
     private int _count;
+    private int _failures;
 
     private TestChild(TestOptions options)
     {
@@ -38,6 +39,7 @@ internal sealed partial class TestChild : TestFilter, ITestListener
             _ = runner.Run(child, child);
         }
 
+        Console.WriteLine($"{child._count} tests in this process, {child._failures} failed");
         return 0;
     }
 
@@ -45,7 +47,7 @@ internal sealed partial class TestChild : TestFilter, ITestListener
         !test.IsSuite
         && !_done.Contains(test.FullName)
         && (_options.Category is null || HasCategory(test, _options.Category))
-        && (_options.Match is null || test.FullName.Contains(_options.Match, StringComparison.Ordinal));
+        && (_options.Match is null || _options.Match.Split(',').Any(text => test.FullName.Contains(text, StringComparison.Ordinal)));
 
     public override TNode AddToXml(TNode parentNode, bool recursive) => parentNode.AddElement("graft");
 
@@ -65,6 +67,7 @@ internal sealed partial class TestChild : TestFilter, ITestListener
         }
 
         string name = result.Test.FullName, message = result.Message ?? "";
+        _failures += result.ResultState.Status == TestStatus.Failed ? 1 : 0;
         bool poisoned = result.ResultState.Status == TestStatus.Failed && Fault().IsMatch(message);
         if (poisoned && _count++ > 0 && _again.Add(name))
         {

@@ -5,7 +5,7 @@ namespace Graft.Gpu;
 /// <summary>Which tests are run, for how long, and where results go.</summary>
 /// <param name="Assemblies">Names of test assemblies.</param>
 /// <param name="Category">Only tests of this category; null for all.</param>
-/// <param name="Match">Only tests whose full name contains this text; null for all.</param>
+/// <param name="Match">Only tests whose full name contains this text, or one of several with commas between; null for all.</param>
 /// <param name="Seconds">The whole run ends after this time, with what it has.</param>
 /// <param name="Idle">A process in which nothing happened for so many seconds hangs.</param>
 /// <param name="Folder">Where the journal and the summary go.</param>

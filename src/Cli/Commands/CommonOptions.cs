@@ -34,6 +34,14 @@ internal static class CommonOptions
 
     public static Option<int> Threads() => new("--threads") { Description = "Threads to compute with; 0 for every core.", DefaultValueFactory = _ => 0 };
 
+    public static Option<string?> Device()
+    {
+        return new("--device") { Description = $"Where to compute: {DeviceName.Allowed}. The run file's training.device if not given." };
+    }
+
+    /// <summary>The overrides of a run file, with the device among them.</summary>
+    public static string[] Overrides(string[]? set, string? device) => [.. set ?? [], .. device is null ? (string[])[] : [$"training.device={device}"]];
+
     public static bool IsRunFile(string target)
     {
         return Path.GetExtension(target).ToUpperInvariant() is ".YAML" or ".YML";

@@ -18,12 +18,13 @@ internal static class EvalCommand
         Option<string[]> adapters = CommonOptions.Adapters();
         Option<string[]> set = CommonOptions.Set();
         Option<long?> samples = new("--samples") { Description = "Measure on the first so many samples." };
+        Option<string?> device = CommonOptions.Device();
         Option<bool> json = CommonOptions.Json();
-        Command command = new("eval", "Measures loss and perplexity on held-out samples.") { target, data, adapters, set, samples, json };
+        Command command = new("eval", "Measures loss and perplexity on held-out samples.") { target, data, adapters, set, samples, device, json };
         command.SetAction((parsed, cancellation) => Task.Run(
             () => Run(
                 console,
-                CommonOptions.Load(parsed.GetRequiredValue(target), parsed.GetValue(data), parsed.GetValue(set) ?? []),
+                CommonOptions.Load(parsed.GetRequiredValue(target), parsed.GetValue(data), CommonOptions.Overrides(parsed.GetValue(set), parsed.GetValue(device))),
                 parsed.GetValue(data),
                 parsed.GetValue(adapters) ?? [],
                 parsed.GetValue(samples),
@@ -36,8 +37,8 @@ internal static class EvalCommand
     private static int Run(ToolConsole console, RunFile run, string? data, string[] adapters, long? samples, bool json, CancellationToken cancellation)
     {
         string file = data ?? run.Data.Eval ?? throw new UsageException("there is no evaluation data: give --data, or set data.eval in the run file.");
-        using CpuDevice device = new(run.Training.Threads);
-        using LoadedModel model = LoadedModel.Load(run.Model.Path, device, run.Model.DType, run.Model.Tokenizer);
+        using Device device = DeviceName.Create(run.Training.Device, run.Training.Threads);
+        using LoadedModel model = LoadedModel.Load(run.Model.Path, device, run.Model.DType, run.Model.Tokenizer, activations: run.Model.Activations);
         foreach (string adapter in adapters)
         {
             _ = model.AddAdapter(adapter);

@@ -26,8 +26,9 @@ internal static class GenerateCommand
         Option<string> dtype = CommonOptions.DType();
         Option<string?> tokenizer = CommonOptions.Tokenizer();
         Option<int> threads = CommonOptions.Threads();
+        Option<string?> place = CommonOptions.Device();
         Option<bool> json = CommonOptions.Json();
-        Command command = new("generate", "Continues a prompt.") { target, adapters, prompt, set, dtype, tokenizer, threads, json };
+        Command command = new("generate", "Continues a prompt.") { target, adapters, prompt, set, dtype, tokenizer, threads, place, json };
         sampling.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
         {
@@ -38,10 +39,12 @@ internal static class GenerateCommand
                 throw new UsageException("--set changes a run file, and none was given.");
             }
 
-            using CpuDevice device = new(run is not null && parsed.GetValue(threads) == 0 ? run.Training.Threads : parsed.GetValue(threads));
+            using Device device = DeviceName.Create(
+                parsed.GetValue(place) ?? run?.Training.Device ?? "cpu",
+                run is not null && parsed.GetValue(threads) == 0 ? run.Training.Threads : parsed.GetValue(threads));
             using LoadedModel model = run is null
                 ? LoadedModel.Load(given, device, parsed.GetRequiredValue(dtype), parsed.GetValue(tokenizer))
-                : LoadedModel.Load(run.Model.Path, device, run.Model.DType, run.Model.Tokenizer);
+                : LoadedModel.Load(run.Model.Path, device, run.Model.DType, run.Model.Tokenizer, activations: run.Model.Activations);
             foreach (string adapter in parsed.GetValue(adapters) ?? [])
             {
                 _ = model.AddAdapter(adapter);

@@ -17,12 +17,13 @@ internal static class PlanCommand
         {
             Description = "Bytes that may be used (2.5GiB, 500M, ...); where the run does not fit, the cheapest change that does is named.",
         };
+        Option<string?> device = CommonOptions.Device();
         Option<bool> json = CommonOptions.Json();
-        Command command = new("plan", "Says what memory and time a run will take.") { file, set, limit, json };
+        Command command = new("plan", "Says what memory and time a run will take.") { file, set, limit, device, json };
         command.SetAction(async (parsed, cancellation) =>
         {
             string path = parsed.GetRequiredValue(file);
-            string[] overrides = parsed.GetValue(set) ?? [];
+            string[] overrides = CommonOptions.Overrides(parsed.GetValue(set), parsed.GetValue(device));
             long? most = parsed.GetValue(limit) is { } text
                 ? Words.ParseBytes(text) ?? throw new UsageException($"--limit is '{text}'; allowed: bytes such as 1500000, 500M or 2.5GiB.")
                 : null;

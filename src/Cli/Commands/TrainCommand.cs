@@ -14,12 +14,13 @@ internal static class TrainCommand
     {
         Argument<string> file = CommonOptions.RunFile();
         Option<string[]> set = CommonOptions.Set();
+        Option<string?> device = CommonOptions.Device();
         Option<bool> json = CommonOptions.Json();
         Option<bool> resume = new("--resume") { Description = "Goes on from the newest checkpoint in the output folder; without it the run starts anew." };
-        Command command = new("train", "Fine-tunes a model as a run file says.") { file, set, json, resume };
+        Command command = new("train", "Fine-tunes a model as a run file says.") { file, set, device, json, resume };
         command.SetAction((parsed, cancellation) => Run(
             console,
-            RunFile.Load(parsed.GetRequiredValue(file), parsed.GetValue(set)),
+            RunFile.Load(parsed.GetRequiredValue(file), CommonOptions.Overrides(parsed.GetValue(set), parsed.GetValue(device))),
             parsed.GetValue(json),
             parsed.GetValue(resume),
             cancellation));

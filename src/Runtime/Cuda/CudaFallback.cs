@@ -27,15 +27,15 @@ internal static class CudaFallback
     private static class Reentry<TOp>
     {
         [ThreadStatic]
-        private static bool t_inside;
+        private static bool s_inside;
 
         public static bool Enter()
         {
-            bool free = !t_inside;
-            t_inside = true;
+            bool free = !s_inside;
+            s_inside = true;
             return free;
         }
 
-        public static void Leave() => t_inside = false;
+        public static void Leave() => s_inside = false;
     }
 }

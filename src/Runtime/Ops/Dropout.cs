@@ -43,7 +43,7 @@ public readonly record struct Dropout(float P, Rng Rng, long First) : IOp<Dropou
     /// <inheritdoc/>
     public static void Forward(in Dropout op, CudaCall c)
     {
-        c.Device.RefuseInCapture("draw random numbers, which every replay would repeat");
+        c.Device.RefuseInCapture("apply dropout, whose random numbers every replay would repeat");
         ElementwiseCuda.Dropout(c.Device, op, c.Input(0), c.Output, add: false);
     }
 

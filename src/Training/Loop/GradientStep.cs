@@ -84,6 +84,9 @@ public sealed class GradientStep : IStepProgram
     /// <inheritdoc/>
     public int BatchesPerStep => _options.AccumulationSteps;
 
+    /// <summary>How many micro-batches were one launch of a recorded graph.</summary>
+    internal long Replays => _recorder?.Replays ?? 0;
+
     /// <inheritdoc/>
     public StepResult Run(StepContext c)
     {

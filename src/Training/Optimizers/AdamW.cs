@@ -36,7 +36,7 @@ public enum EpsilonPlacement
 /// <param name="Beta2">Decay of the mean of squares.</param>
 /// <param name="Epsilon">Added to the denominator.</param>
 /// <param name="WeightDecay">Strength of the decay.</param>
-public sealed record AdamW(double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0.01) : IUpdateRule
+public sealed record AdamW(double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0.01) : IDeviceUpdateRule
 {
     /// <summary>Divide by the largest v so far. Source: Reddi et al. 2018.</summary>
     public bool AmsGrad { get; init; }
@@ -81,6 +81,19 @@ public sealed record AdamW(double Beta1 = 0.9, double Beta2 = 0.999, double Epsi
             StepSize = new(f.StepSize),
             AmsGrad = AmsGrad,
         });
+    }
+
+    /// <inheritdoc/>
+    public bool TryUpdate(DeviceUpdate c)
+    {
+        if (c.Parameter.Device is not CudaDevice device)
+        {
+            return false;
+        }
+
+        AdamWFactors factors = Factors(c.LearningRate, c.WeightDecay, c.Step);
+        FlatKernels.AdamW(device, c.Parameter, null, c.Gradient, c.Slot(0), c.Slot(1), AmsGrad ? c.Slot(2) : null, factors);
+        return true;
     }
 
     /// <summary>The numbers of one step, for every device.</summary>

@@ -30,6 +30,13 @@ public static class GradientClipping
         foreach (ParameterSet set in sets)
         {
             set.MaskGradients();
+            if (set.Arena.Device.Plans == DeviceKind.Cuda)
+            {
+                double whole = DeviceGradients.Norm(set, order);
+                total = order == NormOrder.Infinity ? Math.Max(total, whole) : total + whole;
+                continue;
+            }
+
             foreach (ParameterEntry entry in set.Active)
             {
                 if (entry.Parameter.HasGradient)
@@ -71,30 +78,25 @@ public static class GradientClipping
     {
         foreach (ParameterSet set in sets)
         {
-            foreach (ParameterEntry entry in set.Active)
+            if (set.Arena.Device is CudaDevice device)
             {
-                if (entry.Parameter is not { HasGradient: true, Gradient: { } gradient })
+                foreach (Tensor range in DeviceGradients.Ranges(set))
                 {
-                    continue;
+                    work.Run(device, range);
                 }
 
-                if (gradient.Device.IsHost)
+                continue;
+            }
+
+            foreach (ParameterEntry entry in set.Active)
+            {
+                if (entry.Parameter is { HasGradient: true, Gradient: { Device.IsHost: true } gradient })
                 {
                     work.Gradient = FlatAddress<float>.Of(gradient);
                     FlatWork.Run(gradient.Device, (int)entry.Count, work);
                 }
-                else
-                {
-                    Staged(gradient, work);
-                }
             }
         }
-    }
-
-    private static void Staged<TWork>(Tensor gradient, TWork work)
-        where TWork : struct, IGradientWork
-    {
-        gradient.ChangeOnHost<float>((values, _) => work.Change(values));
     }
 
     private static double Part(ParameterEntry entry, NormOrder order)
@@ -102,33 +104,18 @@ public static class GradientClipping
         Tensor gradient = entry.Parameter.Gradient!;
         if (!gradient.Device.IsHost)
         {
-            return StagedPart(gradient, order);
+            return 0; // meta
         }
 
         NormPart part = new() { Gradient = FlatAddress<float>.Of(gradient), Order = order };
         return FlatWork.Sum(gradient.Device, (int)entry.Count, part, largest: order == NormOrder.Infinity);
     }
 
-    // In the ranges and the order of FlatWork, so that the bits are those of the CPU.
-    private static double StagedPart(Tensor gradient, NormOrder order)
-    {
-        double total = 0;
-        gradient.ReadOnHost<float>((values, _) =>
-        {
-            for (int at = 0; at < values.Length; at += FlatWork.Grain)
-            {
-                double part = NormPart.Of(values.Slice(at, Math.Min(FlatWork.Grain, values.Length - at)), order);
-                total = order == NormOrder.Infinity ? Math.Max(total, part) : total + part;
-            }
-        });
-        return total;
-    }
-
     private interface IGradientWork : IFlatWork
     {
         FlatAddress<float> Gradient { set; }
 
-        void Change(Span<float> gradient);
+        void Run(CudaDevice device, Tensor gradient);
     }
 
     private struct Clamp : IGradientWork
@@ -137,11 +124,11 @@ public static class GradientClipping
 
         public FlatAddress<float> Gradient { get; set; }
 
-        public readonly void Invoke(int start, int count) => Change(Gradient.Span(start, count));
+        public readonly void Run(CudaDevice device, Tensor gradient) => FlatKernels.Clamp(device, gradient, Limit);
 
-        public readonly void Change(Span<float> gradient)
+        public readonly void Invoke(int start, int count)
         {
-            foreach (ref float value in gradient)
+            foreach (ref float value in Gradient.Span(start, count))
             {
                 value = Math.Clamp(value, -Limit, Limit);
             }
@@ -154,9 +141,9 @@ public static class GradientClipping
 
         public FlatAddress<float> Gradient { get; set; }
 
-        public readonly void Invoke(int start, int count) => Change(Gradient.Span(start, count));
+        public readonly void Run(CudaDevice device, Tensor gradient) => FlatKernels.Scale(device, gradient, Factor);
 
-        public readonly void Change(Span<float> gradient) => TensorPrimitives.Multiply(gradient, Factor, gradient);
+        public readonly void Invoke(int start, int count) => TensorPrimitives.Multiply(Gradient.Span(start, count), Factor, Gradient.Span(start, count));
     }
 
     private struct NormPart : IFlatSum
@@ -164,14 +151,16 @@ public static class GradientClipping
         public FlatAddress<float> Gradient;
         public NormOrder Order;
 
-        public readonly double Invoke(int start, int count) => Of(Gradient.Span(start, count), Order);
-
-        public static double Of(ReadOnlySpan<float> g, NormOrder order) => order switch
+        public readonly double Invoke(int start, int count)
         {
-            NormOrder.L2 => Squares(g),
-            NormOrder.L1 => Magnitudes(g),
-            _ => Math.Abs(TensorPrimitives.MaxMagnitude(g)),
-        };
+            ReadOnlySpan<float> g = Gradient.Span(start, count);
+            return Order switch
+            {
+                NormOrder.L2 => Squares(g),
+                NormOrder.L1 => Magnitudes(g),
+                _ => Math.Abs(TensorPrimitives.MaxMagnitude(g)),
+            };
+        }
 
         private static double Squares(ReadOnlySpan<float> g)
         {

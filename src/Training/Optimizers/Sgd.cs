@@ -10,7 +10,7 @@ namespace Graft.Training.Optimizers;
 /// <param name="Momentum">μ.</param>
 /// <param name="Dampening">How much less of a gradient enters the momentum, from the second update on.</param>
 /// <param name="WeightDecay">Strength of the decay, which is added to the gradient.</param>
-public sealed record Sgd(double Momentum = 0, double Dampening = 0, double WeightDecay = 0) : IUpdateRule
+public sealed record Sgd(double Momentum = 0, double Dampening = 0, double WeightDecay = 0) : IDeviceUpdateRule
 {
     /// <summary>Look ahead along the momentum.</summary>
     public bool Nesterov { get; init; }
@@ -36,6 +36,18 @@ public sealed record Sgd(double Momentum = 0, double Dampening = 0, double Weigh
             HasMomentum = Momentum != 0,
             Nesterov = f.Nesterov,
         });
+    }
+
+    /// <inheritdoc/>
+    public bool TryUpdate(DeviceUpdate c)
+    {
+        if (c.Parameter.Device is not CudaDevice device)
+        {
+            return false;
+        }
+
+        FlatKernels.Sgd(device, c.Parameter, null, c.Gradient, Slots > 0 ? c.Slot(0) : null, Factors(c.LearningRate, c.WeightDecay, c.Step));
+        return true;
     }
 
     /// <summary>The numbers of one step, for every device.</summary>

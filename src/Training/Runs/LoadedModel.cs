@@ -64,11 +64,13 @@ public sealed class LoadedModel : IDisposable
     /// <param name="dtype">`f32`, `bf16`, or `auto`: BF16 where the files say so, else F32.</param>
     /// <param name="tokenizer">Another tokenizer; null for the model's own.</param>
     /// <param name="warning">Takes each key of config.json that says nothing to us.</param>
+    /// <param name="activations">Type of the activations: F32, or BF16 on a CUDA device.</param>
     /// <exception cref="CheckpointException">A file is missing, broken, or does not fit.</exception>
-    public static LoadedModel Load(string path, Device device, string dtype = "auto", string? tokenizer = null, Action<string>? warning = null)
+    public static LoadedModel Load(
+        string path, Device device, string dtype = "auto", string? tokenizer = null, Action<string>? warning = null, DType activations = DType.F32)
     {
         ArgumentNullException.ThrowIfNull(path);
-        LoadOptions options = new() { WeightType = TypeOf(dtype, path), Tokenizer = tokenizer is null, Warning = warning };
+        LoadOptions options = new() { WeightType = TypeOf(dtype, path), Tokenizer = tokenizer is null, Warning = warning, Activations = activations };
         PretrainedModel pretrained = PretrainedModel.Load(path, device, options);
         try
         {

@@ -25,7 +25,11 @@ public sealed record RunFile
         values.Require("model");
         values.Require("data");
         string dtype = RunKeys.Find("model.dtype")!.Choices[values.Choice("model.dtype")];
-        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), dtype) { Source = values.Text("model.source") };
+        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), dtype) 
+        {
+            Source = values.Text("model.source"),
+            Activations = values.Choice("model.activations") == 1 ? DType.BF16 : DType.F32,
+        };
         Training = ReadTraining(values);
         Data = ReadData(values, Training.SequenceLength);
         if (values.HasSection("adapter"))
@@ -137,6 +141,7 @@ public sealed record RunFile
             ActivationCheckpointing = values.Boolean("training.activation_checkpointing"),
             CudaGraph = values.Boolean("training.cuda_graph"),
             Seed = (ulong)(values.Integer("training.seed") ?? 0),
+            Device = values.Text("training.device") ?? "cpu",
             Threads = (int)(values.Integer("training.threads") ?? 0),
             LogEvery = values.Integer("training.log_every") ?? 1,
             EvalEvery = values.Integer("training.eval_every") ?? 0,

@@ -32,6 +32,12 @@ public static class RunKeys
             Choices = ["auto", "f32", "bf16"],
             OtherNames = ["torch_dtype", "precision"],
         },
+        new("model.activations", RunKeyKind.Choice, "f32",
+            "Type of the activations: bf16 (on a CUDA device) takes half the memory and the tensor cores; sums, statistics and losses stay f32.")
+        {
+            Choices = ["f32", "bf16"],
+            OtherNames = ["compute_dtype", "activation_dtype"],
+        },
         new("model.source", RunKeyKind.Text, null, "Where the model can be had; said when model.path is not there.") { OtherNames = ["url", "from"] },
 
         new("data.train", RunKeyKind.File, null, "Training samples, JSON lines.") { IsRequired = true, OtherNames = ["train_file", "path", "dataset"] },
@@ -209,6 +215,7 @@ public static class RunKeys
             Min = 0,
             OtherNames = ["random_seed"],
         },
+        new("training.device", RunKeyKind.Text, "cpu", $"Where the run computes: {DeviceName.Allowed}.") { OtherNames = ["accelerator", "cuda"] },
         new("training.threads", RunKeyKind.Integer, "0", "Threads to compute with; 0 for every core. Results do not depend on it.")
         {
             Min = 0,

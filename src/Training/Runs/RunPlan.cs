@@ -20,7 +20,7 @@ public sealed record RunPlan(TrainingPlan Memory, double FlopsPerStep, long Step
     public static async Task<RunPlan> OfAsync(RunFile run, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(run);
-        using MetaDevice device = new();
+        using MetaDevice device = new(DeviceName.KindOf(run.Training.Device));
         using RunSession session = RunSession.Open(run, new RunSessionOptions { Device = device }, cancellation);
         TrainingPlan plan = await TrainingPlan.OfAsync(session.Trainer).ConfigureAwait(false);
         TrainingSection training = run.Training;

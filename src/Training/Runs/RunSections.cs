@@ -9,6 +9,9 @@ namespace Graft.Training.Runs;
 /// <param name="DType">`auto`, `f32` or `bf16`.</param>
 public sealed record ModelSection(string Path, string? Tokenizer, string DType)
 {
+    /// <summary>Type of the activations: F32, or BF16 on a CUDA device.</summary>
+    public Graft.Runtime.DType Activations { get; init; } = Graft.Runtime.DType.F32;
+
     /// <summary>Where the model can be had, in words; null if nothing is said.</summary>
     public string? Source { get; init; }
 
@@ -95,6 +98,9 @@ public sealed record TrainingSection
 
     /// <summary>Seed of everything random.</summary>
     public ulong Seed { get; init; }
+
+    /// <summary>`cpu`, `cuda` or `cuda:N`.</summary>
+    public string Device { get; init; } = "cpu";
 
     /// <summary>Threads; 0 for every core.</summary>
     public int Threads { get; init; }

@@ -9,7 +9,7 @@ namespace Graft.Training.Runs;
 /// <summary>How a run is opened.</summary>
 public sealed record RunSessionOptions
 {
-    /// <summary>Where it runs; null makes a CPU device with the run's threads. Not disposed by the session if given.</summary>
+    /// <summary>Where it runs; null makes the run's own device. Not disposed by the session if given.</summary>
     public Device? Device { get; init; }
 
     /// <summary>Go on from the newest checkpoint in the output folder, if there is one. Without it a run starts anew, and checkpoints of an earlier one are
@@ -36,12 +36,12 @@ public sealed partial class RunSession : IDisposable
     private RunSession(RunFile run, RunSessionOptions options, CancellationToken cancellation)
     {
         Run = run;
-        Device = options.Device ?? new CpuDevice(run.Training.Threads);
+        Device = options.Device ?? DeviceName.Create(run.Training.Device, run.Training.Threads);
         _ownsDevice = options.Device is null;
         _training = new Arena(Device, "training");
         try
         {
-            Model = LoadedModel.Load(run.Model.Path, Device, run.Model.DType, run.Model.Tokenizer, options.Warning);
+            Model = LoadedModel.Load(run.Model.Path, Device, run.Model.DType, run.Model.Tokenizer, options.Warning, run.Model.Activations);
             CheckLength();
             _rule = OptimizerTable.Create(run.Optimizer);
             Adapter = Attach();

@@ -13,11 +13,17 @@ internal sealed class AdapterCase : IDisposable
     private static readonly string[] s_repeatedOnTheBase = ["olora", "corda", "lora_ga", "pissa_niter"];
 
     private readonly PretrainedModel _loaded;
-    private readonly CpuDevice _device = new(2);
+    private readonly Device _device;
+    private readonly bool _ownsDevice;
     private readonly ICheckpoint _batch;
 
-    public AdapterCase(string name, bool unchanged = false)
+    /// <param name="name">The folder of the case.</param>
+    /// <param name="unchanged">The base as it was before any initialisation.</param>
+    /// <param name="device">Where it lies; null for a CPU device of its own.</param>
+    public AdapterCase(string name, bool unchanged = false, Device? device = null)
     {
+        _device = device ?? new CpuDevice(2);
+        _ownsDevice = device is null;
         Folder = FixtureFolder.PathOf("adapters", name);
         Json = Parse(Path.Combine(Folder, "case.json"));
         Recording = CheckpointReader.Open(Path.Combine(Folder, "recording.safetensors"));
@@ -123,7 +129,10 @@ internal sealed class AdapterCase : IDisposable
             adapter.Arena.Dispose();
         }
 
-        _device.Dispose();
+        if (_ownsDevice)
+        {
+            _device.Dispose();
+        }
     }
 
     private Tensor Logits(Tape tape, ActiveAdapters active, bool checkpointing = false)

@@ -30,7 +30,7 @@ public sealed partial class NvrtcTests
     public void Local_memory_shared_memory_and_registers_are_seen()
     {
         // An array that is indexed by data cannot stay in registers.
-        const string Text = "extern \"C\" __global__ void k(float* x, const int* i) { __shared__ float s[8]; float a[64]; for (int j = 0; j < 64; j++) { a[j] = x[j * j]; } "
+        const string Text = "extern \"C\" __global__ void k(float* x, const int* i) { __shared__ float s[8]; float a[64]; for (int j = 0; j < 64; j++) { a[i[j] & 63] = x[j]; } "
             + "s[threadIdx.x & 7] = a[i[0] & 63]; __syncthreads(); x[0] = s[i[1] & 7] + a[i[2] & 63]; }";
         string log = RealNvrtc.Require().Compile(Text, "k.cu", [], ["--gpu-architecture=sm_90", "--ptxas-options=-v"]).Log;
         KernelFigures kernel = KernelProof.Parse(log).Single();

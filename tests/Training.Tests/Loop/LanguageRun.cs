@@ -21,11 +21,11 @@ internal sealed class LanguageRun : IDisposable
         """;
 
     public LanguageRun(
-        TinyOptions options, Func<ParameterEntry, bool>? trains = null, AdapterConfig? adapter = null)
+        TinyOptions options, Func<ParameterEntry, bool>? trains = null, AdapterConfig? adapter = null, Func<IObjective, IObjective>? wrap = null)
     {
-        Device = options.Meta ? new MetaDevice() : new CpuDevice(options.Threads);
+        Device = options.Open();
         string config = Config.Replace("LAYERS", options.Layers.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal);
-        Model = PretrainedModel.Create(config, Device, new Rng(9), new LoadOptions { WeightType = options.DType });
+        Model = PretrainedModel.Create(config, Device, new Rng(9), new LoadOptions { WeightType = options.DType, Activations = options.Activations });
         AdapterHost host = new(Model.Model);
         Adapter = adapter is null ? null : host.Attach("tuned", adapter, new Rng(4));
         Objective = new LanguageModelObjective(Model.Model, adapter is null ? null : host.Active("tuned"));
@@ -35,7 +35,7 @@ internal sealed class LanguageRun : IDisposable
             new BatchOptions { Rows = options.Rows, Length = options.Length, Packing = options.Packing, Window = 16 },
             SampleOrder.Sequential(data.Count));
         TrainingPhase phase = new("tuning", Program, new SamplerSource(sampler), options.Steps);
-        Evaluator? evaluator = options.Evaluates ? new Evaluator(Objective, () => sampler.Take(data.Count)) : null;
+        IEvaluator? evaluator = options.Evaluates ? new Evaluator(Objective, () => sampler.Take(data.Count)) : options.Trainer.Evaluator;
         Trainer = new Trainer(Device, [phase], options.Trainer with { Evaluator = evaluator });
 
         GradientStep Program()
@@ -54,11 +54,13 @@ internal sealed class LanguageRun : IDisposable
                 AdapterTraining.Connect(optimizer, host, Adapter, options.Steps);
             }
 
-            return new GradientStep(Objective, optimizer, new GradientStepOptions
+            Step = new GradientStep(wrap?.Invoke(Objective) ?? Objective, optimizer, new GradientStepOptions
             {
+                CudaGraph = options.CudaGraph,
                 AccumulationSteps = options.Accumulation,
                 ActivationCheckpointing = options.Checkpointing,
             });
+            return Step;
         }
     }
 
@@ -71,6 +73,9 @@ internal sealed class LanguageRun : IDisposable
     public AttachedAdapter? Adapter { get; }
 
     public Trainer Trainer { get; }
+
+    /// <summary>The program of the running phase.</summary>
+    public GradientStep? Step { get; private set; }
 
     public async Task<List<TrainingEvent>> Run()
     {

@@ -11,6 +11,13 @@ internal sealed record TinyOptions
 
     public bool Meta { get; init; }
 
+    /// <summary>The device, or the one that meta plans for.</summary>
+    public DeviceKind Kind { get; init; } = DeviceKind.Cpu;
+
+    public bool CudaGraph { get; init; }
+
+    public DType Activations { get; init; } = DType.F32;
+
     public int Rows { get; init; } = 4;
 
     public int Length { get; init; } = 12;
@@ -54,6 +61,8 @@ internal sealed record TinyOptions
     public ValueLayout Layout { get; init; }
 
     public TrainerOptions Trainer { get; init; } = new();
+
+    public Device Open() => Meta ? new MetaDevice(Kind) : Kind == DeviceKind.Cuda ? CudaTestDevice.Open() : new CpuDevice(Threads);
 }
 
 /// <summary>A model of a table, one layer with a low-rank branch and a head, on random sequences: small enough for thousands of steps a second.</summary>
@@ -73,7 +82,7 @@ internal sealed class TinyRun : IMeasuredObjective, IDisposable
     public TinyRun(TinyOptions options)
     {
         _options = options;
-        Device = options.Meta ? new MetaDevice() : new CpuDevice(options.Threads);
+        Device = options.Open();
         _arena = new Arena(Device, "model");
         _table = Make("embed.weight", options.TrainBase, Vocabulary, options.Width);
         _weight = Make("layers.0.up.weight", options.TrainBase, options.Width, options.Width);
