@@ -114,7 +114,7 @@ sanitize() {
   done
 }
 
-ours() { local work; for work in "$@"; do stage "bench-$work" "$([[ $work == lora ]] && echo 75 || echo 40)" "$graft" bench "$work" --out "$rows" $quick; done; }
+ours() { local item; for item in "$@"; do stage "bench-$item" "$([[ $item == lora ]] && echo 75 || echo 40)" "$graft" bench "$item" --out "$rows" $quick; done; }
 
 peers() {
   if ! "$python" -c 'import torch; assert torch.cuda.is_available()' 2>"$logs/torch.log"; then

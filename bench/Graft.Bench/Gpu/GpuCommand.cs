@@ -38,6 +38,12 @@ internal static class GpuCommand
             return 2;
         }
 
+        if (smoke && Path.GetFullPath(folder).Contains(Path.Combine("bench", "results"), StringComparison.Ordinal))
+        {
+            Console.Error.WriteLine("bench/results holds measurements, and a smoke run makes none: name another folder.");
+            return 2;
+        }
+
         _ = Directory.CreateDirectory(folder);
         if (names is ["merge"])
         {
@@ -91,7 +97,8 @@ internal static class GpuCommand
         {
             foreach (GpuRow row in run(device, options))
             {
-                rows.Add(row.ToJson());
+                GpuRow kept = options.Tiny ? row with { Targets = new Dictionary<string, double>(), Goal = 0, LimitTarget = null } : row; // no emulated figure meets a target
+                rows.Add(kept.ToJson());
                 failed |= row.Failed;
                 Console.WriteLine(FormattableString.Invariant($"{(options.Tiny ? "EMULATED " : "")}{(row.Failed ? "CHECK FAILED " : "")}{row.Work}: {row.Ours:G5} {row.Unit} (p90 {row.P90:G5}). {row.Note}"));
                 Write(); // after each row: whoever ends a long run keeps what is done

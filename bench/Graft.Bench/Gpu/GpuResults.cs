@@ -23,7 +23,12 @@ internal static class GpuResults
         foreach (JsonObject row in ours.SelectMany(Rows))
         {
             JsonObject[] same = [.. theirs.Where(t => (string?)t["work"] == (string?)row["work"] && (string?)t["unit"] == (string?)row["unit"])];
-            foreach (JsonObject? peer in same.DefaultIfEmpty())
+            if (same.Length == 0 || row["limit"] is not null || row["goal"] is not null)
+            {
+                rows.Add(Joined(row, null)); // beside the card's limit, or the figure that was set as a goal
+            }
+
+            foreach (JsonObject peer in same)
             {
                 rows.Add(Joined(row, peer));
             }

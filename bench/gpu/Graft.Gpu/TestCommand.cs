@@ -27,7 +27,7 @@ internal static class TestCommand
             (string? problem, bool late) = RunChild(options, left);
             processes++;
             again = problem is not null && !late;
-            if (problem is not null && !Blame(options, problem) && Progress(options) == before)
+            if (problem is not null && !late && !Blame(options, problem) && Progress(options) == before)
             {
                 (ending, again) = ($"no test could be run: {problem}", false); // and a further process would fare no better
             }

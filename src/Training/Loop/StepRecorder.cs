@@ -82,7 +82,7 @@ internal sealed class StepRecorder(CudaDevice device, IObjective objective, Para
         Tensor sum = _arena.Allocate(default, DType.F32, MemoryCategory.Workspace, "sum");
         HashSet<Parameter> before = [.. set.Active.Select(e => e.Parameter).Where(p => p.HasGradient)];
         LossTerm recorded = default;
-        CudaGraph graph = device.Capture(() =>
+        CudaGraph graph = Capture(() =>
         {
             using Scope scope = c.Arena.Enter("micro-batch");
             using Tape tape = new(c.Arena);
@@ -105,6 +105,18 @@ internal sealed class StepRecorder(CudaDevice device, IObjective objective, Para
             recorded = term;
         });
         return new Recording(graph, inputs, seed, sum, recorded, [.. set.Active.Select(e => e.Parameter).Where(p => p.HasGradient && !before.Contains(p))], slabs);
+    }
+
+    private CudaGraph Capture(Action work)
+    {
+        try
+        {
+            return device.Capture(work);
+        }
+        catch (GraftException e) when (e.GetType() == typeof(GraftException))
+        {
+            throw new ConfigurationException($"The step cannot be recorded: {e.Message} Or switch cudaGraph off.", e);
+        }
     }
 
     /// <summary>What must be the same for a recording to serve: the batch's form, and whether its gradients are the first of the step.</summary>

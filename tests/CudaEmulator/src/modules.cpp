@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <cstring>
-#include "checked.h"
+#include "compiler.h"
 #include "memory.h"
 
 namespace emu
@@ -15,9 +15,9 @@ namespace emu
 static std::map<void*, std::shared_ptr<Module>> modules;
 static std::map<void*, Function*> functions;
 
-uint64_t image_hash(bool checked)
+uint64_t image_hash()
 {
-    return hash64(build_hash(), strlen(build_hash()), checked ? 2 : 1);
+    return hash64(build_hash(), strlen(build_hash()), 1);
 }
 
 Module::~Module()
@@ -39,9 +39,9 @@ static CUresult check_header(const ImageHeader& h, int cc)
         return CUDA_ERROR_INVALID_IMAGE;
     }
 
-    if (h.hash != image_hash(modes.checked))
+    if (h.hash != image_hash())
     {
-        report("this image was compiled by another build of the emulator, or in another mode (checked or not): compile it again");
+        report("this image was compiled by another build of the emulator: compile it again");
         return CUDA_ERROR_INVALID_IMAGE;
     }
 
@@ -78,8 +78,14 @@ static CUresult load(const void* image, Context* context, void** result)
     }
 
     int file = memfd_create("graft-emulator-module", MFD_CLOEXEC);
-    const char* elf = (const char*)image + sizeof(h);
-    if (file < 0 || write(file, elf, h.bytes) != (ssize_t)h.bytes)
+    std::string elf((const char*)image + sizeof(h), h.bytes), log;
+    if (modes.checked && !build_object(std::string((const char*)image + sizeof(h) + h.bytes, h.text_bytes), true, log, elf))
+    {
+        report("the kernels do not compile in checked mode: " + log);
+        return CUDA_ERROR_INVALID_IMAGE;
+    }
+
+    if (file < 0 || write(file, elf.data(), elf.size()) != (ssize_t)elf.size())
     {
         report("no memory file for a module");
         return CUDA_ERROR_OUT_OF_MEMORY;

@@ -7,19 +7,20 @@
 
 namespace emu
 {
-// What precedes the ELF file in a "cubin". The hash covers the emulator and the mode: an image of another build or mode is refused, and compiled again.
+// What a "cubin" begins with; the ELF file and the rewritten text follow. The hash is the emulator's: an image of another build is refused.
 struct ImageHeader
 {
     char magic[8]; // "GRAFTEMU"
     uint64_t hash;
-    uint64_t bytes; // of the ELF file
+    uint64_t bytes;      // of the ELF file
+    uint64_t text_bytes; // of the text
     unsigned architecture; // 90 for sm_90
     unsigned flags; // 1: sm_90a; 2: compute_90, for any newer device
 };
 
 constexpr unsigned image_specific = 1, image_virtual = 2;
 
-uint64_t image_hash(bool checked);
+uint64_t image_hash();
 
 struct Function
 {

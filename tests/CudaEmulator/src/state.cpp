@@ -128,7 +128,7 @@ EXPORT void emuReset()
 }
 
 // ("checked", "0|1"), ("lazy", "0|1"), ("schedule", "forward|reverse|random:SEED"), or any variable GRAFT_EMU_...; returns 0, or 1 for a name or value not known.
-// Modules carry the mode that they were compiled in: after a change of "checked" compile again and load again; an old image answers CUDA_ERROR_INVALID_IMAGE.
+// "checked" decides how modules are loaded: after a change load them again (a new context of the runtime's does); images need not be compiled again.
 EXPORT int emuSetMode(const char* name, const char* value)
 {
     Guard guard(lock);

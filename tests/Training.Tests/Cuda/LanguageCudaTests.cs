@@ -68,6 +68,33 @@ public sealed class LanguageCudaTests
     }
 
     [Test]
+    public async Task A_run_goes_back_to_a_snapshot([Values(DType.F32, DType.BF16)] DType weights)
+    {
+        TinyOptions shape = new() { Kind = DeviceKind.Cuda, Dropout = 0.2, Evaluates = true, DType = weights, Trainer = new TrainerOptions { EvaluateEvery = 5 } };
+        using TinyRun whole = new(shape);
+        _ = await whole.Run();
+        using TinyRun run = new(shape);
+        await Until(5);
+        TrainerSnapshot snapshot = run.Trainer.TakeSnapshot();
+        await Until(9);
+        run.Trainer.Restore(snapshot);
+        Assert.That(run.Trainer.State.GlobalStep, Is.EqualTo(5));
+        _ = await run.Run();
+        Assert.That(run.Bits(), Is.EqualTo(whole.Bits()));
+
+        async Task Until(long step)
+        {
+            await foreach (TrainingEvent e in run.Trainer.RunAsync())
+            {
+                if (e is StepCompleted && e.Step == step)
+                {
+                    break;
+                }
+            }
+        }
+    }
+
+    [Test]
     public async Task Memory_is_planned_to_the_byte(
         [Values] bool adapter, [Values] bool checkpointing, [Values(DType.F32, DType.BF16)] DType weights, [Values(DType.F32, DType.BF16)] DType activations)
     {

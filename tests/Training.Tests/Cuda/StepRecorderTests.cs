@@ -32,6 +32,15 @@ public sealed class StepRecorderTests
     }
 
     [Test]
+    public async Task Other_adapters_can_be_recorded([Values("vera", "allora")] string method)
+    {
+        AdapterConfig config = method == "vera"
+            ? new VeraConfig { TargetModules = ModulePattern.Of("q_proj", "o_proj"), Rank = 4 }
+            : new AlloraConfig { TargetModules = ModulePattern.AllLinear, Rank = 2 };
+        Assert.That(await SameBits(s_run, config), Is.EqualTo(Steps - 1));
+    }
+
+    [Test]
     public async Task Memory_that_moved_between_steps_is_recorded_anew()
     {
         // Each evaluation takes more than the arena has, and leaves garbage in it.
@@ -52,7 +61,7 @@ public sealed class StepRecorderTests
     public void Dropout_is_refused_by_name()
     {
         using LanguageRun run = new(s_run with { CudaGraph = true }, adapter: s_lora with { Dropout = 0.1f });
-        Assert.That(run.Run, Throws.InstanceOf<GraftException>().With.Message.Contains("dropout"));
+        Assert.That(run.Run, Throws.TypeOf<ConfigurationException>().With.Message.Contains("dropout").And.Message.Contains("cudaGraph"));
     }
 
     [Test]
@@ -60,6 +69,14 @@ public sealed class StepRecorderTests
     {
         using LanguageRun run = new(s_run with { CudaGraph = true }, wrap: o => new Twice(o));
         Assert.That(run.Run, Throws.TypeOf<ConfigurationException>().With.Message.Contains("one term").And.Message.Contains("cudaGraph"));
+    }
+
+    [Test]
+    public void A_step_that_reads_values_is_refused_by_name()
+    {
+        // DoRA looks whether its norms cancel.
+        using LanguageRun run = new(s_run with { CudaGraph = true }, adapter: new DoraConfig { TargetModules = ModulePattern.AllLinear, Rank = 2 });
+        Assert.That(run.Run, Throws.TypeOf<ConfigurationException>().With.Message.Contains("read values").And.Message.Contains("cudaGraph"));
     }
 
     private static async Task<long> SameBits(TinyOptions shape, AdapterConfig? adapter)
