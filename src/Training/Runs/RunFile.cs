@@ -227,6 +227,23 @@ public sealed record RunFile
             values.Conflict("training.early_stopping.patience", "needs evaluations: set training.eval_every.");
         }
 
+        if (!DeviceName.IsKnown(Training.Device))
+        {
+            values.Conflict("training.device", $"is {Training.Device}; allowed: {DeviceName.Allowed}.");
+        }
+        else if (DeviceName.KindOf(Training.Device) != DeviceKind.Cuda)
+        {
+            if (Model.Activations != DType.F32)
+            {
+                values.Conflict("model.activations", $"is {Model.Activations.Name()}; allowed with training.device {Training.Device}: f32.");
+            }
+
+            if (Training.CudaGraph)
+            {
+                values.Conflict("training.cuda_graph", $"is true; allowed with training.device {Training.Device}: false.");
+            }
+        }
+
         string? needsEval = Training.EvalEvery > 0 ? "training.eval_every" : Generation.Prompts > 0 ? "generation.prompts" : null;
         if (needsEval is not null && !values.IsGiven("data.eval"))
         {
