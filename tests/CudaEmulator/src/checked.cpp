@@ -20,7 +20,8 @@ struct Shadow
     int device;
 };
 
-static std::map<char*, Shadow> shadows;
+// Never destroyed: the process may end while other threads still use the driver.
+static std::map<char*, Shadow>& shadows = *new std::map<char*, Shadow>;
 static Shadow* last_used;
 static uint32_t block_serial = 1, first_block = 1;
 

@@ -220,7 +220,8 @@ static bool compile(const std::string& rewritten, bool checked, std::string& log
 }
 
 // ---- objects that were made before ------------------------------------------------------------------------------------------------------------------
-static std::map<std::string, std::string> objects;
+// Never destroyed: the process may end while other threads still use the driver.
+static std::map<std::string, std::string>& objects = *new std::map<std::string, std::string>;
 
 static std::string object_key(const std::string& rewritten, bool checked)
 {

@@ -8,7 +8,7 @@
 namespace emu
 {
 static bool initialised;
-static Context contexts[max_devices];
+static Context* const contexts = new Context[max_devices]; // never destroyed, as the registries
 static thread_local std::vector<Context*> current;
 
 Context* current_context()
@@ -31,9 +31,9 @@ Context* primary_context(int device)
 
 void clear_sticky()
 {
-    for (Context& c : contexts)
+    for (int device = 0; device < max_devices; device++)
     {
-        c.sticky = CUDA_SUCCESS;
+        contexts[device].sticky = CUDA_SUCCESS;
     }
 }
 

@@ -11,10 +11,11 @@
 
 namespace emu
 {
-static std::map<char*, Allocation> allocations;
-static std::map<char*, size_t> pinned;
+// Never destroyed: the process may end while other threads still use the driver.
+static std::map<char*, Allocation>& allocations = *new std::map<char*, Allocation>;
+static std::map<char*, size_t>& pinned = *new std::map<char*, size_t>;
 static size_t used[max_devices];
-static std::deque<Allocation> freed;
+static std::deque<Allocation>& freed = *new std::deque<Allocation>;
 static size_t freed_bytes;
 
 constexpr size_t page = 4096, granule = 256, front_canary = 256;

@@ -12,8 +12,9 @@
 
 namespace emu
 {
-static std::map<void*, std::shared_ptr<Module>> modules;
-static std::map<void*, Function*> functions;
+// Never destroyed: the process may end while other threads still use the driver.
+static std::map<void*, std::shared_ptr<Module>>& modules = *new std::map<void*, std::shared_ptr<Module>>;
+static std::map<void*, Function*>& functions = *new std::map<void*, Function*>;
 
 uint64_t image_hash()
 {

@@ -5,10 +5,11 @@
 
 namespace emu
 {
-static std::map<void*, std::shared_ptr<Stream>> streams;
-static std::map<void*, std::unique_ptr<Event>> events;
-static std::map<void*, std::shared_ptr<Graph>> graphs;
-static std::map<void*, std::shared_ptr<Graph>> executables;
+// Never destroyed: the process may end while other threads still use the driver.
+static std::map<void*, std::shared_ptr<Stream>>& streams = *new std::map<void*, std::shared_ptr<Stream>>;
+static std::map<void*, std::unique_ptr<Event>>& events = *new std::map<void*, std::unique_ptr<Event>>;
+static std::map<void*, std::shared_ptr<Graph>>& graphs = *new std::map<void*, std::shared_ptr<Graph>>;
+static std::map<void*, std::shared_ptr<Graph>>& executables = *new std::map<void*, std::shared_ptr<Graph>>;
 
 std::shared_ptr<Stream> find_stream(Context* context, void* handle)
 {
