@@ -19,6 +19,12 @@ internal static unsafe class EmulatedDriver
         Marshal.FreeCoTaskMem(v);
     }
 
+    /// <summary>Kernels run so far.</summary>
+    public static long Launches() => ((delegate* unmanaged<long>)NativeLibrary.GetExport(s_library, "emuLaunches"))();
+
+    /// <summary>Accesses of kernels that checked mode has looked at.</summary>
+    public static long CheckedAccesses() => ((delegate* unmanaged<long>)NativeLibrary.GetExport(s_library, "emuCheckedAccesses"))();
+
     /// <summary>The report of the last error.</summary>
     public static string? Report() => Marshal.PtrToStringUTF8(((delegate* unmanaged<nint>)NativeLibrary.GetExport(s_library, "emuLastReport"))());
 }

@@ -164,7 +164,7 @@ public class OpCudaTests
         }
     }
 
-    private static List<double[]> Results(OpRun run)
+    internal static List<double[]> Results(OpRun run)
     {
         List<double[]> results = [.. run.Forward()];
         if (run.Row.HasGradient)
