@@ -79,7 +79,10 @@ public ref struct InferCall
     }
 
     /// <summary>Fails with a <see cref="DTypeException"/> unless the input is an activation that the device computes on: F32 or F64 on the CPU, F32 or BF16 on CUDA.</summary>
-    public readonly void RequireActivation(int i) => RequireType(i, DType.F32, Plans == DeviceKind.Cuda ? DType.BF16 : DType.F64);
+    /// <param name="i">Which input.</param>
+    /// <param name="doubles">False where the CPU has no F64 kernel.</param>
+    public readonly void RequireActivation(int i, bool doubles = true)
+        => RequireType(i, DType.F32, Plans == DeviceKind.Cuda ? DType.BF16 : doubles ? DType.F64 : null);
 
     /// <summary>Raises a <see cref="ShapeException"/> that says what is needed and what was given.</summary>
     [DoesNotReturn]

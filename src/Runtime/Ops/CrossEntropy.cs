@@ -17,7 +17,7 @@ public readonly record struct CrossEntropy(float Smoothing, int IgnoreIndex) : I
     /// <inheritdoc/>
     public static void Infer(in CrossEntropy op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
+        c.RequireActivation(0, doubles: false);
         c.RequireType(1, DType.I32);
         Shape logits = c.Shape(0);
         c.Require(logits.Rank > 0 && logits.WithoutLast() == c.Shape(1), "there must be one label for each row of logits");

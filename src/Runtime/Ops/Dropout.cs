@@ -15,7 +15,7 @@ public readonly record struct Dropout(float P, Rng Rng, long First) : IOp<Dropou
     /// <inheritdoc/>
     public static void Infer(in Dropout op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
+        c.RequireActivation(0, doubles: false);
         c.Require(op.P is >= 0 and < 1, $"the probability must be at least 0 and below 1, not {op.P}");
         c.Require(op.First >= 0, $"the first element must be 0 or more, not {op.First}");
         c.Output(c.Shape(0), c.Input(0).DType);

@@ -17,7 +17,7 @@ public readonly record struct LayerNorm(float Epsilon) : IOp<LayerNorm>
     /// <inheritdoc/>
     public static void Infer(in LayerNorm op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
+        c.RequireActivation(0, doubles: false);
         Shape x = c.Shape(0);
         c.Require(x.Rank > 0, "the input must have an axis to normalise");
         c.Require(c.Count <= 3, "there are at most three inputs: x, weight, bias");

@@ -12,7 +12,7 @@ public readonly record struct LogSoftmax : IOp<LogSoftmax>
     /// <inheritdoc/>
     public static void Infer(in LogSoftmax op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
+        c.RequireActivation(0, doubles: false);
         c.Require(c.Shape(0).Rank > 0, "the input must have an axis to reduce");
         c.Output(c.Shape(0), c.Input(0).DType);
     }

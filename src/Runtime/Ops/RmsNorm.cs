@@ -16,7 +16,7 @@ public readonly record struct RmsNorm(float Epsilon) : IOp<RmsNorm>
     /// <inheritdoc/>
     public static void Infer(in RmsNorm op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
+        c.RequireActivation(0, doubles: false);
         c.RequireType(1, DType.F32, DType.BF16, DType.F16);
         Shape x = c.Shape(0);
         c.Require(x.Rank > 0, "the input must have an axis to normalise");

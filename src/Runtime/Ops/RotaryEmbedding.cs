@@ -15,7 +15,7 @@ public readonly record struct RotaryEmbedding : IOp<RotaryEmbedding>
     /// <inheritdoc/>
     public static void Infer(in RotaryEmbedding op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
+        c.RequireActivation(0, doubles: false);
         c.RequireType(1, DType.F32);
         c.RequireType(2, DType.F32);
         c.RequireType(3, DType.I32);

@@ -12,7 +12,7 @@ public readonly record struct SwiGlu : IOp<SwiGlu>
     /// <inheritdoc/>
     public static void Infer(in SwiGlu op, ref InferCall c)
     {
-        c.RequireType(0, DType.F32, c.Plans == DeviceKind.Cuda ? DType.BF16 : null);
+        c.RequireActivation(0, doubles: false);
         c.RequireType(1, c.Input(0).DType);
         c.Require(c.Shape(0) == c.Shape(1), "gate and up must have the same shape");
         c.Output(c.Shape(0), c.Input(0).DType);
