@@ -16,22 +16,22 @@ internal static class GateCuda
     }
 
     /// <summary>Both gradients in one pass, or the one that is wanted.</summary>
-    public static void SwiGluBackward(BackwardCall c, TypedTarget? gate, TypedTarget? up)
+    public static void SwiGluBackward(BackwardCall c, GradientMemory? gate, GradientMemory? up)
     {
         Tensor dy = c.OutputGradient, x = c.Input(0);
         long count = dy.Shape.Count;
         LaunchShape shape = ElementwiseCuda.Over(dy.DType, count);
         if (gate is { } g && up is { } u)
         {
-            c.Cuda.Launch(s_swiGluBackward, dy.DType, shape, x, c.Input(1), dy, g.Memory, u.Memory, count, g.Add, u.Add);
+            c.Cuda.Launch(s_swiGluBackward, dy.DType, shape, x, c.Input(1), dy, g.Memory, u.Memory, count, g.Adds, u.Adds);
         }
         else if (gate is { } only)
         {
-            c.Cuda.Launch(s_swiGluBackwardGate, dy.DType, shape, x, c.Input(1), dy, only.Memory, count, only.Add);
+            c.Cuda.Launch(s_swiGluBackwardGate, dy.DType, shape, x, c.Input(1), dy, only.Memory, count, only.Adds);
         }
         else if (up is { } other)
         {
-            c.Cuda.Launch(s_swiGluBackwardUp, dy.DType, shape, x, dy, other.Memory, count, other.Add);
+            c.Cuda.Launch(s_swiGluBackwardUp, dy.DType, shape, x, dy, other.Memory, count, other.Adds);
         }
     }
 

@@ -15,6 +15,6 @@ internal sealed class UnaryKernels(string name)
     }
 
     /// <summary>dx = f'(from, dy), or dx += that.</summary>
-    public void Backward(CudaDevice device, Tensor from, Tensor dy, TypedTarget dx, double p)
-        => device.Launch(_backward, dy.DType, ElementwiseCuda.Over(dy.DType, dy.Shape.Count), from, dy, dx.Memory, dy.Shape.Count, (float)p, dx.Add);
+    public void Backward(CudaDevice device, Tensor from, Tensor dy, GradientMemory dx, double p)
+        => device.Launch(_backward, dy.DType, ElementwiseCuda.Over(dy.DType, dy.Shape.Count), from, dy, dx.Memory, dy.Shape.Count, (float)p, dx.Adds);
 }

@@ -78,8 +78,8 @@ public readonly record struct Concat(int Axis) : IOp<Concat>
             long run = c.InputSpec(i).Shape[axis] * inner;
             if (c.Needs(i))
             {
-                TypedTarget dx = TypedTarget.Open(c, i, dy.DType);
-                Blocks.Move(c, dy, start, whole, dx.Memory, 0, run, run, outer, dx.Add);
+                GradientMemory dx = GradientMemory.Open(c, i, dy.DType);
+                Blocks.Move(c, dy, start, whole, dx.Memory, 0, run, run, outer, dx.Adds);
                 dx.Close(c);
             }
 

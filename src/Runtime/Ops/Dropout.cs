@@ -51,14 +51,14 @@ public readonly record struct Dropout(float P, Rng Rng, long First) : IOp<Dropou
     public static void Backward(in Dropout op, BackwardCall c)
     {
         Tensor dy = c.OutputGradient;
-        TypedTarget dx = TypedTarget.Open(c, 0, dy.DType, adds: c.Plans == DeviceKind.Cuda);
+        GradientMemory dx = GradientMemory.Open(c, 0, dy.DType, adds: c.Plans == DeviceKind.Cuda);
         if (c.OnCpu)
         {
             DropoutKernel.Run(c.Team, dy.AsReadOnlySpan<float>(), op.P, op.Rng, op.First, dx.Memory.AsSpan<float>());
         }
         else if (c.OnCuda)
         {
-            ElementwiseCuda.Dropout(c.Cuda, op, dy, dx.Memory, dx.Add);
+            ElementwiseCuda.Dropout(c.Cuda, op, dy, dx.Memory, dx.Adds);
         }
 
         dx.Close(c);

@@ -46,9 +46,9 @@ public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingL
     public static void Backward(in EmbeddingLookup op, BackwardCall c)
     {
         Tensor dy = c.OutputGradient, ids = c.Input(1);
-        TypedTarget dw = TypedTarget.Open(c, 0, dy.DType);
+        GradientMemory dw = GradientMemory.Open(c, 0, dy.DType);
         Tensor? scratch = c.Plans == DeviceKind.Cuda ? c.Temporary(new Shape(IndexingCuda.ScratchBytes(ids.Shape.Count)), DType.U8) : null;
-        if (!dw.Add)
+        if (!dw.Adds)
         {
             dw.Memory.Clear();
         }

@@ -37,8 +37,8 @@ public readonly record struct Gather : IOp<Gather>
     /// <inheritdoc/>
     public static void Backward(in Gather op, BackwardCall c)
     {
-        TypedTarget dx = TypedTarget.Open(c, 0, c.OutputGradient.DType);
-        if (!dx.Add)
+        GradientMemory dx = GradientMemory.Open(c, 0, c.OutputGradient.DType);
+        if (!dx.Adds)
         {
             dx.Memory.Clear();
         }

@@ -1,56 +1,67 @@
 namespace Graft.Runtime;
 
 /// <summary>
-/// The memory that a kernel writes a gradient to. CPU kernels overwrite, so later contributions go to a temporary that is added;
-/// CUDA kernels add by themselves where <see cref="Adds"/>, which saves two passes over memory.
+/// The memory that a kernel writes a gradient to: the gradient's own, or a temporary where the kernel works in another type (the F32 gradient of a BF16 parameter) or
+/// cannot add. CUDA kernels add by themselves, which saves two passes over memory.
 /// </summary>
 internal readonly struct GradientMemory
 {
     private readonly Tensor? _target;
     private readonly bool _accumulate;
 
-    private GradientMemory(Tensor memory, Tensor? target, bool accumulate)
+    private GradientMemory(Tensor target, bool accumulate, Tensor memory)
     {
-        Tensor = memory;
-        Adds = accumulate && target is null;
         _target = target;
         _accumulate = accumulate;
+        Tensor = memory;
     }
 
     /// <summary>What the kernel writes; null where the input needs no gradient.</summary>
     public Tensor? Tensor { get; }
 
-    /// <summary>True where the kernel must add to what is there.</summary>
-    public bool Adds { get; }
+    /// <summary>What the kernel writes, of an input that needs a gradient.</summary>
+    public Tensor Memory => Tensor!;
 
-    /// <summary>The memory for the gradient of an activation, in the activation's dtype on CUDA; hand it to <see cref="Close"/> afterwards.</summary>
-    public static GradientMemory Open(BackwardCall c, int input) => Open(c, input, c.InputSpec(input).DType);
+    /// <summary>True where the kernel must add to what is there.</summary>
+    public bool Adds => _accumulate && Tensor == _target;
+
+    /// <summary>For kernels that add on CUDA and overwrite on the CPU, in the activation's dtype on CUDA; hand it to <see cref="Close"/> afterwards.</summary>
+    public static GradientMemory Open(BackwardCall c, int input)
+        => input < c.Count && c.Needs(input) ? Take(c, input, c.Plans == DeviceKind.Cuda ? c.InputSpec(input).DType : null, c.Plans == DeviceKind.Cuda) : default;
 
     /// <summary>The same for a vector of weights, which kernels write in whatever dtype it has.</summary>
-    public static GradientMemory OpenWeight(BackwardCall c, int input) => Open(c, input, null);
+    public static GradientMemory OpenWeight(BackwardCall c, int input)
+        => input < c.Count && c.Needs(input) ? Take(c, input, null, c.Plans == DeviceKind.Cuda) : default;
+
+    /// <summary>For an input that needs a gradient and kernels that write a given dtype.</summary>
+    /// <param name="c">The call.</param>
+    /// <param name="input">Which input's gradient.</param>
+    /// <param name="type">The dtype that the kernel writes.</param>
+    /// <param name="adds">Whether it adds where asked to; the same for the device and a plan for it.</param>
+    public static GradientMemory Open(BackwardCall c, int input, DType type, bool adds = true) => Take(c, input, type, adds);
 
     public void Close(BackwardCall c)
     {
-        if (_target is not null && _accumulate)
+        if (_target is null || Tensor == _target)
         {
-            c.Tape.AddInto(_target, Tensor!);
+            return;
         }
-        else if (_target is not null)
+
+        if (_accumulate)
         {
-            c.Tape.Device.CastInto(_target, Tensor!);
+            c.Tape.AddInto(_target, Memory);
+        }
+        else
+        {
+            c.Tape.Device.CastInto(_target, Memory);
         }
     }
 
-    private static GradientMemory Open(BackwardCall c, int input, DType? written)
+    private static GradientMemory Take(BackwardCall c, int input, DType? written, bool adds)
     {
-        if (input >= c.Count || !c.Needs(input))
-        {
-            return default;
-        }
-
         Tensor target = c.Target(input, out bool accumulate);
-        bool direct = c.Plans == DeviceKind.Cuda ? written is null || written == target.DType : !accumulate;
-        DType type = c.Plans == DeviceKind.Cuda && written is { } own ? own : target.DType;
-        return direct ? new(target, null, accumulate) : new(c.Temporary(target.Shape, type), target, accumulate);
+        DType type = written ?? target.DType;
+        bool own = target.DType == type && (adds || !accumulate);
+        return new GradientMemory(target, accumulate, own ? target : c.Temporary(target.Shape, type));
     }
 }

@@ -103,14 +103,14 @@ internal static unsafe class Choice
     /// <summary>The gradient of an input: the output's where the mask has chosen it, else zero.</summary>
     public static void Backward(BackwardCall c, int input, int mask, Tensor? whenTrue, Tensor? whenFalse)
     {
-        TypedTarget dx = TypedTarget.Open(c, input, c.OutputGradient.DType);
+        GradientMemory dx = GradientMemory.Open(c, input, c.OutputGradient.DType);
         if (c.OnCpu)
         {
-            Run(c.Team, c.Input(mask), whenTrue, whenFalse, dx.Memory, 0, dx.Add);
+            Run(c.Team, c.Input(mask), whenTrue, whenFalse, dx.Memory, 0, dx.Adds);
         }
         else if (c.OnCuda)
         {
-            ElementwiseCuda.Choose(c.Cuda, c.Input(mask), whenTrue, whenFalse, 0, dx.Memory, dx.Add);
+            ElementwiseCuda.Choose(c.Cuda, c.Input(mask), whenTrue, whenFalse, 0, dx.Memory, dx.Adds);
         }
 
         dx.Close(c);

@@ -69,14 +69,14 @@ public readonly record struct RotaryEmbedding : IOp<RotaryEmbedding>
     public static void Backward(in RotaryEmbedding op, BackwardCall c)
     {
         Tensor dy = c.OutputGradient;
-        TypedTarget dx = TypedTarget.Open(c, 0, dy.DType, adds: c.Plans == DeviceKind.Cuda);
+        GradientMemory dx = GradientMemory.Open(c, 0, dy.DType, adds: c.Plans == DeviceKind.Cuda);
         if (c.OnCpu)
         {
             Rotate(c.Team, dy, c.Input(1), c.Input(2), c.Input(3).AsReadOnlySpan<int>(), true, dx.Memory);
         }
         else if (c.OnCuda)
         {
-            GateCuda.Rotary(c.Cuda, dy, c.Input(1), c.Input(2), c.Input(3), inverse: true, dx.Memory, dx.Add);
+            GateCuda.Rotary(c.Cuda, dy, c.Input(1), c.Input(2), c.Input(3), inverse: true, dx.Memory, dx.Adds);
         }
 
         dx.Close(c);

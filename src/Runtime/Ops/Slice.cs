@@ -59,8 +59,8 @@ public readonly record struct Slice(int Axis, int Start, int Length) : IOp<Slice
     public static void Backward(in Slice op, BackwardCall c)
     {
         Tensor dy = c.OutputGradient;
-        TypedTarget dx = TypedTarget.Open(c, 0, dy.DType);
-        if (!dx.Add)
+        GradientMemory dx = GradientMemory.Open(c, 0, dy.DType);
+        if (!dx.Adds)
         {
             dx.Memory.Clear();
         }
@@ -68,7 +68,7 @@ public readonly record struct Slice(int Axis, int Start, int Length) : IOp<Slice
         Shape shape = dx.Memory.Shape;
         int axis = op.At(shape);
         (long outer, long inner) = Blocks.Around(shape, axis);
-        Blocks.Move(c, dy, 0, op.Length * inner, dx.Memory, op.Start * inner, shape[axis] * inner, op.Length * inner, outer, dx.Add);
+        Blocks.Move(c, dy, 0, op.Length * inner, dx.Memory, op.Start * inner, shape[axis] * inner, op.Length * inner, outer, dx.Adds);
         dx.Close(c);
     }
 

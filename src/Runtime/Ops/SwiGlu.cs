@@ -35,8 +35,8 @@ public readonly record struct SwiGlu : IOp<SwiGlu>
     public static void Backward(in SwiGlu op, BackwardCall c)
     {
         bool adds = c.Plans == DeviceKind.Cuda;
-        TypedTarget? dgate = c.Needs(0) ? TypedTarget.Open(c, 0, c.OutputGradient.DType, adds) : null;
-        TypedTarget? dup = c.Needs(1) ? TypedTarget.Open(c, 1, c.OutputGradient.DType, adds) : null;
+        GradientMemory? dgate = c.Needs(0) ? GradientMemory.Open(c, 0, c.OutputGradient.DType, adds) : null;
+        GradientMemory? dup = c.Needs(1) ? GradientMemory.Open(c, 1, c.OutputGradient.DType, adds) : null;
         if (c.OnCpu)
         {
             ReadOnlySpan<float> gate = c.Input(0).AsReadOnlySpan<float>(), dy = c.OutputGradient.AsReadOnlySpan<float>();

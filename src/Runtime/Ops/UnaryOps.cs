@@ -29,10 +29,10 @@ internal static class UnaryOps
         where TOperator : struct, IBinaryOperator
     {
         Tensor dy = c.OutputGradient;
-        TypedTarget target = TypedTarget.Open(c, 0, dy.DType);
+        GradientMemory target = GradientMemory.Open(c, 0, dy.DType);
         if (c.OnCpu)
         {
-            Backward(c, from, dy, target.Memory, target.Add, op);
+            Backward(c, from, dy, target.Memory, target.Adds, op);
         }
         else if (c.OnCuda)
         {
