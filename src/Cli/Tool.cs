@@ -11,7 +11,7 @@ internal static class Tool
 {
     public static RootCommand Create(ToolConsole console)
     {
-        RootCommand root = new("Fine-tunes language models on the CPU: train, eval, generate, merge, plan.");
+        RootCommand root = new("Fine-tunes language models on the CPU or a CUDA card: train, eval, generate, merge, plan.");
         root.Subcommands.Add(TrainCommand.Create(console));
         root.Subcommands.Add(EvalCommand.Create(console));
         root.Subcommands.Add(GenerateCommand.Create(console));

@@ -19,6 +19,9 @@ internal sealed class BadInputTests
     [TestCase("optimizer.options.momentum=0.9", "momentum", "amsgrad")]
     [TestCase("model.path=../nowhere", "model.path", "does not exist")]
     [TestCase("data.train=nowhere.jsonl", "data.train", "does not exist")]
+    [TestCase("training.device=gpu", "training.device is gpu; allowed: cpu, cuda, or cuda:N")]
+    [TestCase("model.activations=bf16", "model.activations is bf16; allowed with training.device cpu: f32")]
+    [TestCase("training.cuda_graph=true", "training.cuda_graph is true; allowed with training.device cpu: false")]
     [TestCase("training.sequence_length=4096", "training.sequence_length is 4096", "at most 1024")]
     public async Task An_impossible_value_is_refused(string set, params string[] said)
     {
@@ -50,6 +53,15 @@ internal sealed class BadInputTests
         using TemporaryFolder folder = new();
         string file = folder.File("file", "");
         await Refused(["train", Sample.RunFile, .. Sample.Small(folder.Path), "--set", $"output.path={file}/below"], "output.path", "cannot be made");
+    }
+
+    [Test]
+    public async Task A_card_that_is_not_here_is_a_failure_at_run_time([Values("train", "eval", "generate")] string command)
+    {
+        using TemporaryFolder folder = new();
+        ToolRun run = await ToolRun.Of([command, Sample.RunFile, "--device", "cuda:99", .. Sample.Small(folder.Path)]);
+        Assert.That(run.Code, Is.EqualTo(3), run.Error);
+        Assert.That(run.Error, Does.StartWith("graft: ").And.Contain("CUDA").IgnoreCase.And.Not.Contain("   at "));
     }
 
     [Test]

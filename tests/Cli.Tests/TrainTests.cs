@@ -93,6 +93,18 @@ internal sealed class TrainTests
     }
 
     [Test]
+    public async Task A_plan_for_a_card_needs_none()
+    {
+        ToolRun plan = await ToolRun.Of(["plan", Sample.RunFile, "--json", "--device", "cuda", .. Sample.Small(_folder.Path, ["model.activations=bf16"])]);
+        Assert.That(plan.Code, Is.Zero, plan.Error);
+        Assert.That(plan.Last.GetProperty("peak_bytes").GetInt64(), Is.Positive);
+        ToolRun wide = await ToolRun.Of(["plan", Sample.RunFile, "--json", "--device", "cuda", .. Sample.Small(_folder.Path)]);
+        Assert.That(Activations(plan), Is.LessThan(Activations(wide)));
+
+        static long Activations(ToolRun run) => run.Last.GetProperty("step_bytes").GetProperty("activations").GetInt64();
+    }
+
+    [Test]
     public async Task A_plan_that_does_not_fit_names_a_change_that_does()
     {
         long peak = _run.Last.GetProperty("peak_bytes").GetInt64();

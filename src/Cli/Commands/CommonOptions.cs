@@ -34,9 +34,9 @@ internal static class CommonOptions
 
     public static Option<int> Threads() => new("--threads") { Description = "Threads to compute with; 0 for every core.", DefaultValueFactory = _ => 0 };
 
-    public static Option<string?> Device()
+    public static Option<string?> Device(string otherwise = "the run file's training.device")
     {
-        return new("--device") { Description = $"Where to compute: {DeviceName.Allowed}. The run file's training.device if not given." };
+        return new("--device") { Description = $"Where to compute: {DeviceName.Allowed}; {otherwise} if not given." };
     }
 
     /// <summary>The overrides of a run file, with the device among them.</summary>

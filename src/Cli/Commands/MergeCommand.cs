@@ -16,8 +16,9 @@ internal static class MergeCommand
         adapters.Required = true;
         Option<string> output = new("--output", "-o") { Description = "The folder to write; made, or replaced as a whole.", Required = true };
         Option<string> dtype = CommonOptions.DType();
+        Option<string?> place = CommonOptions.Device("cpu");
         Option<bool> json = CommonOptions.Json();
-        Command command = new("merge", "Folds adapters into the weights and writes a Hugging Face folder.") { target, adapters, output, dtype, json };
+        Command command = new("merge", "Folds adapters into the weights and writes a Hugging Face folder.") { target, adapters, output, dtype, place, json };
         command.SetAction((parsed, _) => Task.Run(() =>
         {
             string folder = Path.GetFullPath(parsed.GetRequiredValue(output));
@@ -27,7 +28,7 @@ internal static class MergeCommand
                 throw new UsageException("--output is the model itself; the merged model needs a folder of its own.");
             }
 
-            using CpuDevice device = new();
+            using Device device = DeviceName.Create(parsed.GetValue(place) ?? "cpu");
             using LoadedModel model = LoadedModel.Load(source, device, parsed.GetRequiredValue(dtype));
             List<string> names = [];
             foreach (string adapter in parsed.GetRequiredValue(adapters))

@@ -27,8 +27,9 @@ internal static class PlanCommand
             long? most = parsed.GetValue(limit) is { } text
                 ? Words.ParseBytes(text) ?? throw new UsageException($"--limit is '{text}'; allowed: bytes such as 1500000, 500M or 2.5GiB.")
                 : null;
-            RunPlan plan = await RunPlan.OfAsync(RunFile.Load(path, overrides), cancellation).ConfigureAwait(false);
-            double rate = ProductRate.Measure(plan.Threads);
+            RunFile run = RunFile.Load(path, overrides);
+            RunPlan plan = await RunPlan.OfAsync(run, cancellation).ConfigureAwait(false);
+            double rate = ProductRate.Of(run);
             PlanChange? change = most is { } bytes && plan.Memory.Peak > bytes
                 ? await Cheapest(path, overrides, bytes, cancellation).ConfigureAwait(false)
                 : null;
@@ -78,9 +79,11 @@ internal static class PlanCommand
         rows.Add(["all", Words.Count(plan.Memory.Persistent.Total), Words.Count(plan.Memory.StepPeak.Total), Words.Bytes(plan.Memory.Peak)]);
         console.Out.WriteLine(Words.Table(["memory", "between steps, bytes", "at a step's peak, bytes", "together"], rows));
         console.Out.WriteLine($"peak {Words.Count(plan.Memory.Peak)} bytes in arenas; the process itself takes some 100 MiB more");
-        console.Out.WriteLine($"a step is {Words.Number(plan.FlopsPerStep / 1e9, "0.0")} GFLOP: at least {Words.Duration(plan.FlopsPerStep / rate)} "
-            + $"at the {Words.Number(rate / 1e9, "0")} GFLOP/s of matrix products here; "
-            + $"{plan.Steps} steps: {Words.Duration(plan.Steps * plan.FlopsPerStep / rate)}");
+        string size = $"a step is {Words.Number(plan.FlopsPerStep / 1e9, "0.0")} GFLOP";
+        console.Out.WriteLine(double.IsNaN(rate)
+            ? $"{size}, {plan.Steps} steps: {Words.Number(plan.Steps * plan.FlopsPerStep / 1e12, "0.0")} TFLOP; the time is for the card to say, which is not here"
+            : $"{size}: at least {Words.Duration(plan.FlopsPerStep / rate)} at the {Words.Number(rate / 1e9, "0")} GFLOP/s of matrix products here; "
+                + $"{plan.Steps} steps: {Words.Duration(plan.Steps * plan.FlopsPerStep / rate)}");
         if (limit is { } most)
         {
             console.Out.WriteLine(plan.Memory.Peak <= most ? $"fits into {Words.Bytes(most)}"

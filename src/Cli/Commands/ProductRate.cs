@@ -1,33 +1,46 @@
 using System.Diagnostics;
 using Graft.Runtime;
+using Graft.Training.Runs;
 
 namespace Graft.Cli.Commands;
 
-/// <summary>How fast matrix products are on this machine now: what a step's time is estimated by.</summary>
+/// <summary>How fast matrix products are on a run's device now: what a step's time is estimated by.</summary>
 internal static class ProductRate
 {
-    private const int Size = 1024;
     private const double MinSeconds = 0.25;
 
-    /// <summary>F32 operations per second, the best of some products of 1024 x 1024 matrices.</summary>
-    public static double Measure(int threads)
+    /// <summary>Operations per second, the best of some products of square matrices of the run's type of activations; NaN where the run's card is not here.</summary>
+    public static double Of(RunFile run)
     {
-        using CpuDevice device = new(threads);
+        if (DeviceName.KindOf(run.Training.Device) == DeviceKind.Cuda && (!Cuda.IsAvailable || Cuda.Devices.Any(c => c.IsEmulator)))
+        {
+            return double.NaN;
+        }
+
+        using Device device = DeviceName.Create(run.Training.Device, run.Training.Threads);
+        return Measure(device, run.Model.Activations);
+    }
+
+    private static double Measure(Device device, DType type)
+    {
+        int size = device.IsHost ? 1024 : 4096; // enough to fill a card
         using Arena arena = new(device, "measure");
-        float[] values = new float[Size * Size];
+        float[] values = new float[size * size];
         new Rng(1).Stream("measure").FillNormal(0, values);
-        Tensor x = arena.Create<float>(new Shape(Size, Size), values, MemoryCategory.Activations);
         Tape tape = Tape.None(arena);
+        Tensor x = tape.Cast(arena.Create<float>(new Shape(size, size), values, MemoryCategory.Activations), type);
         double best = double.MaxValue;
         long started = Stopwatch.GetTimestamp();
         while (Stopwatch.GetElapsedTime(started).TotalSeconds < MinSeconds)
         {
             using Scope scope = arena.Enter("product");
+            device.Synchronize();
             long from = Stopwatch.GetTimestamp();
             _ = tape.Linear(x, x);
+            device.Synchronize();
             best = Math.Min(best, Stopwatch.GetElapsedTime(from).TotalSeconds);
         }
 
-        return 2.0 * Size * Size * Size / best;
+        return 2.0 * size * size * size / best;
     }
 }

@@ -38,7 +38,7 @@ public sealed class Dora : IAdapter
         _pair = pair;
         _target = site.Linear;
         _magnitude = site.Parameter("lora_magnitude_vector", new Shape(site.Linear.Out), AdapterRole.Magnitude);
-        _norm = new DoraNorm(site, t => Tape.Detach(_target.Weight.Dense(t)));
+        _norm = new DoraNorm(site, t => Tape.Detach(_target.Weight.Dense(t)), looksAhead: true);
         Parameters = [pair.A, pair.B, _magnitude];
     }
 
@@ -89,6 +89,16 @@ public sealed class Dora : IAdapter
         return t.Add(t.Sub(weight, own), effective); // weight is the base's own where nothing lies between
     }
 
+    /// <inheritdoc/>
+    public void Loaded() => _norm.LookAhead(Norm);
+
+    /// <inheritdoc/>
+    public bool AfterStep(in AdapterStep step)
+    {
+        _norm.LookAhead(Norm);
+        return false;
+    }
+
     // Gains are near 1, where BF16 has steps of 0.004 to 0.008: what they differ by from 1 is rounded, not they themselves.
     private static Tensor Less1(Tape t, Tensor gain, DType type) => t.Cast(t.AddScalar(gain, -1), type);
 
@@ -120,7 +130,7 @@ public sealed class DoraEmbedding : IEmbeddingAdapter
         _a = site.Parameter("lora_embedding_A", new Shape(site.Rank, table[0]), AdapterRole.Down);
         _b = site.Parameter("lora_embedding_B", new Shape(table[1], site.Rank), AdapterRole.Up);
         _magnitude = site.Parameter("lora_magnitude_vector", new Shape(table[1]), AdapterRole.Magnitude);
-        _norm = new DoraNorm(site, t => t.Transpose(Table(t)));
+        _norm = new DoraNorm(site, t => t.Transpose(Table(t)), looksAhead: false);
         Parameters = [_a, _b, _magnitude];
     }
 
@@ -170,8 +180,13 @@ public sealed class DoraEmbedding : IEmbeddingAdapter
 }
 
 /// <summary>Row norms of W0 + s·B·A without that matrix; the squared row norms of W0 are kept for as long as the base stays.</summary>
-internal sealed class DoraNorm(AdapterSite site, Func<Tape, Tensor> weight)
+/// <remarks>Where rows cancel is known by their values only. The host looks at them in every forward if it reaches them; else, where <paramref
+/// name="looksAhead"/>, after every change of the parameters, since a look within a forward would stop the device, and cannot be recorded in a graph.</remarks>
+internal sealed class DoraNorm(AdapterSite site, Func<Tape, Tensor> weight, bool looksAhead)
 {
+    private bool _ahead;
+    private bool _cancelled;
+
     // Below this share of ||W0||² the three terms cancel: the norm is taken from the matrix itself.
     private const float Cancelled = 1e-6f;
 
@@ -181,17 +196,42 @@ internal sealed class DoraNorm(AdapterSite site, Func<Tape, Tensor> weight)
     /// <summary>(rows): a (R, in), b (rows, R), p = W0·aᵀ (rows, R), none with a gradient.</summary>
     public Tensor Of(Tape t, Tensor a, Tensor b, Tensor p, double scale)
     {
-        Tensor before = site.Group.Derived($"{site.Module}: squares", tape => tape.Sum(tape.Square(weight(tape)), -1));
+        Tensor before = BaseSquares();
         Tensor m = t.MatMul(a, a, transposeB: true); // (R, R)
         Tensor inner = t.Add(t.Scale(p, 2 * scale), t.Scale(t.MatMul(b, m), scale * scale));
         Tensor squares = t.Add(before, t.Sum(t.Mul(b, inner), -1));
-        if (IsCancelled(squares, before))
+        if (looksAhead && !_ahead && !squares.Device.IsHost ? _cancelled : IsCancelled(squares, before))
         {
+            _cancelled = true;
             squares = t.Sum(t.Square(t.Add(weight(t), t.Scale(t.MatMul(b, a), scale))), -1);
         }
 
         return t.Sqrt(t.AddScalar(squares, Smallest));
     }
+
+    /// <summary>Takes note, on devices that the host does not reach, whether rows cancel with the parameters as they are now.</summary>
+    public void LookAhead(Func<Tape, Tensor> norm)
+    {
+        Arena arena = site.Group.Arena;
+        if (arena.Device.Plans == DeviceKind.Cpu)
+        {
+            return;
+        }
+
+        _ = BaseSquares(); // outside of the scope, so that they stay
+        using Scope scope = arena.Enter("dora");
+        (_ahead, _cancelled) = (true, false);
+        try
+        {
+            _ = norm(Tape.None(arena));
+        }
+        finally
+        {
+            _ahead = false;
+        }
+    }
+
+    private Tensor BaseSquares() => site.Group.Derived($"{site.Module}: squares", tape => tape.Sum(tape.Square(weight(tape)), -1));
 
     private static bool IsCancelled(Tensor squares, Tensor before)
     {

@@ -23,7 +23,14 @@ public static class DeviceName
     /// <exception cref="ConfigurationException">No such name.</exception>
     public static DeviceKind KindOf(string name) => KindOf(name, out _);
 
+    internal static bool IsKnown(string name) => Parse(name, out _) is not null;
+
     private static DeviceKind KindOf(string name, out int ordinal)
+    {
+        return Parse(name, out ordinal) ?? throw new ConfigurationException($"device '{name}': allowed are {Allowed}.");
+    }
+
+    private static DeviceKind? Parse(string name, out int ordinal)
     {
         ArgumentNullException.ThrowIfNull(name);
         ordinal = 0;
@@ -35,6 +42,6 @@ public static class DeviceName
         bool numbered = name.StartsWith("cuda:", StringComparison.Ordinal);
         return name == "cuda" || (numbered && int.TryParse(name.AsSpan("cuda:".Length), NumberStyles.None, CultureInfo.InvariantCulture, out ordinal))
             ? DeviceKind.Cuda
-            : throw new ConfigurationException($"device '{name}': allowed are {Allowed}.");
+            : null;
     }
 }

@@ -25,7 +25,7 @@ public sealed record RunFile
         values.Require("model");
         values.Require("data");
         string dtype = RunKeys.Find("model.dtype")!.Choices[values.Choice("model.dtype")];
-        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), dtype) 
+        Model = new ModelSection(values.PathOf("model.path") ?? string.Empty, values.PathOf("model.tokenizer"), dtype)
         {
             Source = values.Text("model.source"),
             Activations = values.Choice("model.activations") == 1 ? DType.BF16 : DType.F32,
@@ -225,6 +225,23 @@ public sealed record RunFile
         if (Training.EarlyStoppingPatience > 0 && Training.EvalEvery == 0)
         {
             values.Conflict("training.early_stopping.patience", "needs evaluations: set training.eval_every.");
+        }
+
+        if (!DeviceName.IsKnown(Training.Device))
+        {
+            values.Conflict("training.device", $"is {Training.Device}; allowed: {DeviceName.Allowed}.");
+        }
+        else if (DeviceName.KindOf(Training.Device) != DeviceKind.Cuda)
+        {
+            if (Model.Activations != DType.F32)
+            {
+                values.Conflict("model.activations", $"is {Model.Activations.Name()}; allowed with training.device {Training.Device}: f32.");
+            }
+
+            if (Training.CudaGraph)
+            {
+                values.Conflict("training.cuda_graph", $"is true; allowed with training.device {Training.Device}: false.");
+            }
         }
 
         string? needsEval = Training.EvalEvery > 0 ? "training.eval_every" : Generation.Prompts > 0 ? "generation.prompts" : null;

@@ -20,7 +20,8 @@ internal sealed class AdapterCase : IDisposable
     /// <param name="name">The folder of the case.</param>
     /// <param name="unchanged">The base as it was before any initialisation.</param>
     /// <param name="device">Where it lies; null for a CPU device of its own.</param>
-    public AdapterCase(string name, bool unchanged = false, Device? device = null)
+    /// <param name="activations">The type of hidden states.</param>
+    public AdapterCase(string name, bool unchanged = false, Device? device = null, DType activations = DType.F32)
     {
         _device = device ?? new CpuDevice(2);
         _ownsDevice = device is null;
@@ -30,7 +31,7 @@ internal sealed class AdapterCase : IDisposable
         _batch = CheckpointReader.Open(FixtureFolder.PathOf("adapters", "batch.safetensors"));
         Step = new Arena(_device, "step");
         _loaded = PretrainedModel.Load(FixtureFolder.PathOf("adapters", Json.GetProperty("base").GetString()!), _device,
-            new LoadOptions { WeightType = DType.F32, Tokenizer = false });
+            new LoadOptions { WeightType = DType.F32, Activations = activations, Tokenizer = false });
         Host = new AdapterHost(Model);
         string config = Path.Combine(Folder, PeftConfig.FileName);
         if (!unchanged && File.Exists(config) && Parse(config).TryGetProperty("init_lora_weights", out JsonElement init)
@@ -87,16 +88,12 @@ internal sealed class AdapterCase : IDisposable
         }
     }
 
-    public float[] Logits(params string[] active)
-    {
-        using Scope scope = Step.Enter("logits");
-        return Logits(Tape.None(Step), new ActiveAdapters(active)).ToArray<float>();
-    }
+    public float[] Logits(params string[] active) => Logits(new ActiveAdapters(active));
 
     public float[] Logits(ActiveAdapters active)
     {
         using Scope scope = Step.Enter("logits");
-        return Logits(Tape.None(Step), active).ToArray<float>();
+        return Tape.None(Step).Cast(Logits(Tape.None(Step), active), DType.F32).ToArray<float>();
     }
 
     /// <summary>Loss of the batch, the mean over labels, and the gradients of everything trainable.</summary>

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Graft.Models.Adapters;
+using Graft.Models.Checkpoints;
 using Graft.Models.Layers;
 using Graft.Runtime;
 
@@ -95,16 +96,16 @@ public sealed class AdapterMethodTests
         }
     }
 
-    [Test]
-    public void Dora_finds_the_norm_of_rows_that_the_update_cancels()
+    [TestCase(false)]
+    [TestCase(true, Category = "CudaEmulator")]
+    public void Dora_finds_the_norm_of_rows_that_the_update_cancels(bool cuda)
     {
-        using ToyModel toy = new();
+        using ToyModel toy = new(device: cuda ? CudaTestDevice.Open() : new CpuDevice(2));
         AttachedAdapter adapter = toy.Host.Attach("a",
             new DoraConfig { TargetModules = ModulePattern.Of("up"), Rank = ToyModel.In, Alpha = ToyModel.In }, new Rng(1));
         float[] weight = toy.Up.Weight.Parameter!.Value.ToArray<float>();
-        Span<float> a = adapter.Parameters.Single(p => p.Role == AdapterRole.Down).Value.AsSpan<float>();
-        Span<float> b = adapter.Parameters.Single(p => p.Role == AdapterRole.Up).Value.AsSpan<float>();
-        a.Clear();
+        float[] a = new float[ToyModel.In * ToyModel.In];
+        float[] b = new float[weight.Length];
         for (int k = 0; k < ToyModel.In; k++)
         {
             a[(k * ToyModel.In) + k] = 1;
@@ -115,10 +116,45 @@ public sealed class AdapterMethodTests
             b[i] = -weight[i] * (1 - 1e-5f); // V = 1e-5·W0: the three terms of the factored norm cancel to rounding
         }
 
+        adapter.Parameters.Single(p => p.Role == AdapterRole.Down).Value.CopyFrom<float>(a);
+        adapter.Parameters.Single(p => p.Role == AdapterRole.Up).Value.CopyFrom<float>(b);
+        toy.Host.Refresh("a");
         float[] attached = toy.Forward("a");
         Assert.That(attached, Is.All.Matches<float>(float.IsFinite));
         toy.Host.Merge(["a"]);
         Closeness.AssertClose("merged", toy.Forward(), attached, 1e-2);
+    }
+
+    [Test]
+    [Category("CudaEmulator")]
+    public void Every_plain_form_on_cuda_is_that_of_the_cpu([Values("lora", "vera", "miss", "pissa", "allora")] string method)
+    {
+        AdapterConfig config = method switch
+        {
+            "lora" => new LoraConfig { Rank = 4 },
+            "vera" => new VeraConfig { Rank = 8 },
+            "miss" => new MissConfig { Rank = 7 },
+            "pissa" => new PissaConfig { Rank = 4 },
+            _ => new AlloraConfig { Rank = 4 },
+        };
+        using CudaDevice device = CudaTestDevice.Open();
+        float[][] cpu = Saved(new CpuDevice(2));
+        float[][] cuda = Saved(device);
+        Assert.That(cuda, Has.Length.EqualTo(cpu.Length));
+        for (int i = 0; i < cpu.Length; i++)
+        {
+            Closeness.AssertClose($"tensor {i}", cuda[i], cpu[i], 1e-5);
+        }
+
+        float[][] Saved(Device on)
+        {
+            using TemporaryFolder folder = new();
+            using ToyModel toy = new(device: on);
+            ToyModel.Disturb(toy.Host.Attach("a", config with { TargetModules = s_both }, new Rng(1)));
+            toy.Host.SavePlain("a", folder.Path);
+            using SafeTensorsFile file = SafeTensorsFile.Open(Path.Combine(folder.Path, "adapter_model.safetensors"));
+            return [.. file.Tensors.Keys.Order(StringComparer.Ordinal).Select(k => file.ReadFloats(k))];
+        }
     }
 
     [Test]

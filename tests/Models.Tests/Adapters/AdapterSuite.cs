@@ -39,20 +39,13 @@ public abstract class AdapterSuite(string name)
     {
         string folder = FixtureFolder.PathOf("adapters", name);
         JsonElement config = AdapterCase.Parse(Path.Combine(folder, PeftConfig.FileName));
-        string type = config.GetProperty("peft_type").GetString()!;
-        if (!AdapterTable.Rows.Any(r => r.PeftType == type))
+        if (WhyNot(name, config, options: false) is { } reason)
         {
-            Assert.Ignore($"adapter type {type} is not built yet");
-        }
-
-        if (AdapterCase.Parse(Path.Combine(folder, "case.json")).GetProperty("base").GetString()!.EndsWith("classifier", StringComparison.Ordinal))
-        {
-            Assert.Ignore("the head for sequence classification is not built");
+            Assert.Ignore(reason);
         }
 
         _case = new AdapterCase(name, device: _device);
-        if (s_notBuilt.FirstOrDefault(k => config.TryGetProperty(k, out JsonElement v)
-            && v.ValueKind is not (JsonValueKind.Null or JsonValueKind.False)) is { } option)
+        if (NotBuilt(config) is { } option)
         {
             Assert.That(() => Case.Load(), Throws.TypeOf<CheckpointException>().With.Message.Contains(option));
             Assert.Ignore($"{option} is not built, and refused by name");
@@ -120,6 +113,22 @@ public abstract class AdapterSuite(string name)
         {
             Assert.That(parameter.Value.ToArray<float>(), Is.EqualTo(before[parameter.Name]), parameter.Name);
         }
+    }
+
+    /// <summary>Why a case cannot run; null where it can.</summary>
+    internal static string? WhyNot(string name, JsonElement config, bool options = true)
+    {
+        string type = config.GetProperty("peft_type").GetString()!;
+        JsonElement recorded = AdapterCase.Parse(FixtureFolder.PathOf("adapters", name, "case.json"));
+        return !AdapterTable.Rows.Any(r => r.PeftType == type) ? $"adapter type {type} is not built yet"
+            : recorded.GetProperty("base").GetString()!.EndsWith("classifier", StringComparison.Ordinal) ? "the head for sequence classification is not built"
+            : options && NotBuilt(config) is { } option ? $"{option} is not built, and refused by name"
+            : null;
+    }
+
+    private static string? NotBuilt(JsonElement config)
+    {
+        return s_notBuilt.FirstOrDefault(k => config.TryGetProperty(k, out JsonElement v) && v.ValueKind is not (JsonValueKind.Null or JsonValueKind.False));
     }
 
     // The rounding of PyTorch's F32 decomposition is in the recorded gradients; our own decomposition is compared by logits, base and products.

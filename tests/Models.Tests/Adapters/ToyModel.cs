@@ -82,8 +82,8 @@ internal sealed class ToyModel : IDisposable
     public Dictionary<string, byte[]> Bits()
     {
         return Parameters.ToDictionary(p => p.Name, p => p.Value.DType == DType.F32
-            ? System.Runtime.InteropServices.MemoryMarshal.AsBytes(p.Value.AsSpan<float>()).ToArray()
-            : System.Runtime.InteropServices.MemoryMarshal.AsBytes(p.Value.AsSpan<BFloat16>()).ToArray());
+            ? System.Runtime.InteropServices.MemoryMarshal.AsBytes(p.Value.OnHost<float>()).ToArray()
+            : System.Runtime.InteropServices.MemoryMarshal.AsBytes(p.Value.OnHost<BFloat16>()).ToArray());
     }
 
     /// <summary>Numbers without meaning in every trainable tensor, so that nothing is zero.</summary>
@@ -93,11 +93,13 @@ internal sealed class ToyModel : IDisposable
         {
             float[] noise = new float[parameter.Value.Shape.Count];
             new Rng(5).Stream(parameter.Parameter.Name).FillNormal(0, noise, 0, deviation);
-            Span<float> values = parameter.Value.AsSpan<float>();
-            for (int i = 0; i < noise.Length; i++)
+            parameter.Value.ChangeOnHost<float>((values, start) =>
             {
-                values[i] += noise[i];
-            }
+                for (int i = 0; i < values.Length; i++)
+                {
+                    values[i] += noise[start + i];
+                }
+            });
         }
     }
 

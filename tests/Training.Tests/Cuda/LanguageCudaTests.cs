@@ -109,6 +109,19 @@ public sealed class LanguageCudaTests
     }
 
     [Test]
+    public async Task What_dora_takes_is_planned_to_the_byte([Values(DType.F32, DType.BF16)] DType activations)
+    {
+        TinyOptions shape = s_run with { Steps = 2, DType = DType.BF16, Activations = activations };
+        DoraConfig config = new() { TargetModules = ModulePattern.AllLinear, Rank = 2 };
+        using LanguageRun real = new(shape, adapter: config);
+        StepCompleted step = (await real.Run()).OfType<StepCompleted>().First();
+        using LanguageRun planned = new(shape with { Meta = true }, adapter: config);
+        TrainingPlan plan = await TrainingPlan.OfAsync(planned.Trainer);
+        Assert.That(plan.Persistent, Is.EqualTo(step.Memory));
+        Assert.That(plan.StepPeak, Is.EqualTo(step.StepPeak));
+    }
+
+    [Test]
     public async Task Evaluations_agree_with_the_cpu()
     {
         TinyOptions shape = s_run with { Steps = 1, Evaluates = true, Trainer = new TrainerOptions { EvaluateAtStart = true } };
