@@ -10,6 +10,8 @@ public sealed class EmulatorTests
 {
     private const int TimeoutMilliseconds = 120_000;
 
+    private static readonly Kernel s_writeNull = new("emulator_tests", "write_null");
+
     private static string Sources => Path.Combine(FixtureFolder.Repository ?? ".", "tests", "CudaEmulator");
 
     private static IEnumerable<string> Mutants() => Directory.Exists(Path.Combine(Sources, "mutants"))
@@ -43,6 +45,30 @@ public sealed class EmulatorTests
     [TestCase("products")]
     [TestCase("names")]
     public void The_driver_keeps_its_promise_about(string section) => Run("host", section);
+
+    [Test]
+    public void Faults_of_the_host_stay_exceptions_after_a_kernel_has_faulted()
+    {
+        for (int i = 0; i < 3; i++)
+        {
+            using (CudaDevice device = CudaTestDevice.Open())
+            {
+                device.AddKernels("emulator_tests", "extern \"C\" __global__ void write_null(int* x) { *x = 1; }");
+                CudaException? fault = Assert.Catch<CudaException>(() =>
+                {
+                    device.Launch(s_writeNull, new LaunchShape(1, 32), 0L);
+                    device.Synchronize();
+                });
+                Assert.That(fault!.Message, Does.Contain("ILLEGAL_ADDRESS"));
+                Assert.That(() => Length(null!), Throws.InstanceOf<NullReferenceException>());
+                GC.Collect();
+            }
+
+            EmulatedDriver.Reset();
+        }
+
+        static int Length(string text) => text.Length;
+    }
 
     private static void Run(string program, params string[] arguments)
     {
