@@ -1,4 +1,4 @@
-// reduce.cu: sums and maxima over the middle of (outer, count, inner), their backward, and the sum of squares of a flat block.
+// reduce.cu: sums and maxima over the middle of (outer, count, inner), and their backward.
 // Shapes    x (O, C, I) T; y (O, I) f32, bf16 or f16, by its code; parts (O, P, I) f32; T in {f32, bf16}
 // Method    rows (I = 1) and columns (I > 1) are cut into P parts of `chunk` along C; a part is summed by one warp or block, reduce_sum_parts adds the parts.
 //           P = 1 writes y at once. P and the chunk depend on the shape alone, so the result does not depend on the card.
@@ -7,7 +7,7 @@
 //           spread: a thread per pack of dx
 // Traffic   O C I sizeof(T) bytes, O C I flop: 0.25 to 0.5 flop/byte, memory-bound; parts add 8 P / (C sizeof(T)) of it, below 2 % from C = 1024 on. A bias
 //           of 4096 over 8192 rows, bf16: 67 MB, 20 us at 3.35 TB/s. spread writes O C I sizeof(T).
-// Numerics  f32: up to 64 terms in a thread (32 rows of a column), then trees; squares in f64. A maximum is NaN if an element is
+// Numerics  f32: up to 64 terms in a thread (32 rows of a column), then trees. A maximum is NaN if an element is
 #include "rows.cuh"
 
 struct SumOp
@@ -298,76 +298,4 @@ GRAFT_KERNEL __launch_bounds__(512) reduce_sum_parts(const float* parts, void* y
 GRAFT_KERNEL __launch_bounds__(512) reduce_max_parts(const float* parts, void* y, int y_type, float scale, int count, int inner, int stripes, int accumulate)
 {
     reduce_parts<MaxOp>(parts, y, y_type, scale, count, inner, stripes, accumulate);
-}
-
-// ---- the sum of squares of a flat block: products and sums in f64, so that it is infinite or NaN only if an element is ----------------------------
-// Sums over a block of 256 threads by a tree in shared memory.
-__device__ __forceinline__ double block_sum_f64(double x, double* shared)
-{
-    shared[threadIdx.x] = x;
-    __syncthreads();
-    for (int half = 128; half > 0; half >>= 1)
-    {
-        if (threadIdx.x < half)
-        {
-            shared[threadIdx.x] += shared[threadIdx.x + half];
-        }
-
-        __syncthreads();
-    }
-
-    return shared[0];
-}
-
-// parts[b] of gridDim.x parts; each of whole packs but the last.
-GRAFT_KERNEL __launch_bounds__(256) reduce_squares_f32(const float* x, double* parts, i64 n)
-{
-    __shared__ double shared[256];
-    i64 packs = (n + 3) / 4, first = packs * blockIdx.x / gridDim.x, last = packs * (blockIdx.x + 1) / gridDim.x;
-    bool vector = is_aligned16(x);
-    double a = 0.0, b = 0.0;
-    for (i64 p = first + threadIdx.x; p < last; p += blockDim.x)
-    {
-        float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        i64 i = 4 * p;
-        if (vector && i + 3 < n)
-        {
-            v = *reinterpret_cast<const float4*>(x + i);
-        }
-        else
-        {
-            v.x = x[i];
-            v.y = i + 1 < n ? x[i + 1] : 0.0f;
-            v.z = i + 2 < n ? x[i + 2] : 0.0f;
-            v.w = i + 3 < n ? x[i + 3] : 0.0f;
-        }
-
-        a += (double)v.x * v.x;
-        b += (double)v.y * v.y;
-        a += (double)v.z * v.z;
-        b += (double)v.w * v.w;
-    }
-
-    a = block_sum_f64(a + b, shared);
-    if (threadIdx.x == 0)
-    {
-        parts[blockIdx.x] = a;
-    }
-}
-
-// result (+)= the sum of the parts; one block.
-GRAFT_KERNEL __launch_bounds__(256) reduce_squares_parts(const double* parts, int count, double* result, int accumulate)
-{
-    __shared__ double shared[256];
-    double sum = 0.0;
-    for (int i = threadIdx.x; i < count; i += blockDim.x)
-    {
-        sum += parts[i];
-    }
-
-    sum = block_sum_f64(sum, shared);
-    if (threadIdx.x == 0)
-    {
-        *result = accumulate ? *result + sum : sum;
-    }
 }

@@ -2,7 +2,7 @@ using Graft.Runtime.Cpu;
 
 namespace Graft.Runtime;
 
-/// <summary>Sums and maxima over a run of axes on CUDA, their backward, and sums of squares: reduce.cu.</summary>
+/// <summary>Sums and maxima over a run of axes on CUDA, and their backward: reduce.cu.</summary>
 internal static class ReduceCuda
 {
     private const int RowChunk = 16384;
@@ -10,7 +10,6 @@ internal static class ReduceCuda
     private const int Stripe = 32;
     private const int HeldPacks = 4;
     private const int MaxThreads = 256;
-    private const int MaxSquareParts = 1024;
     private static readonly Kernel s_sumRows = new("reduce", "reduce_sum_rows");
     private static readonly Kernel s_sumColumns = new("reduce", "reduce_sum_columns");
     private static readonly Kernel s_sumParts = new("reduce", "reduce_sum_parts");
@@ -20,8 +19,6 @@ internal static class ReduceCuda
     private static readonly Kernel s_spread = new("reduce", "reduce_spread");
     private static readonly Kernel s_maxBackwardRows = new("reduce", "reduce_max_backward_rows");
     private static readonly Kernel s_maxBackwardColumns = new("reduce", "reduce_max_backward_columns");
-    private static readonly Kernel s_squares = new("reduce", "reduce_squares");
-    private static readonly Kernel s_squaresParts = new("reduce", "reduce_squares_parts");
 
     /// <summary>Floats of workspace of a sum or maximum over the middle of a range: one for each part, where there are several.</summary>
     public static long Workspace(AxisRange range)
@@ -117,23 +114,6 @@ internal static class ReduceCuda
             device.Launch(s_maxBackwardColumns, to.DType, LaunchShape.Over(outputs), x, y, dy, to, outputs, (long)range.Count, range.Inner, dx.Adds);
         }
     }
-
-    /// <summary>Bytes of workspace of <see cref="SumOfSquares"/>.</summary>
-    public static long SquaresBytes(long elements) => 8L * SquareParts(elements);
-
-    /// <summary>result (1) F64 = or += Σ x², x F32; infinite or NaN only if an element is. workspace: <see cref="SquaresBytes"/>.</summary>
-    public static void SumOfSquares(CudaDevice device, Tensor x, Tensor workspace, Tensor result, bool accumulate)
-    {
-        int parts = SquareParts(x.Shape.Count);
-        if (parts > 0)
-        {
-            device.Launch(s_squares, DType.F32, new LaunchShape(parts, 256), x, workspace, x.Shape.Count);
-        }
-
-        device.Launch(s_squaresParts, new LaunchShape(1, 256), workspace, parts, result, accumulate);
-    }
-
-    private static int SquareParts(long elements) => (int)Math.Min(MaxSquareParts, (elements + RowChunk - 1) / RowChunk);
 
     private static int Parts(AxisRange range)
     {
