@@ -33,6 +33,10 @@ internal static class ElementwiseCuda
         Run(device, s_cast, "cast", target, source);
     }
 
+    /// <summary>The same between addresses: F32, BF16 or F16 each.</summary>
+    public static void Cast(CudaDevice device, nint from, DType fromType, nint to, DType toType, long count)
+        => device.Launch(s_cast[(int)fromType, (int)toType], LaunchShape.Over((count + 3) / 4), from, to, count);
+
     public static void Fill(CudaDevice device, Tensor target, float value)
     {
         Require(target, "fill");

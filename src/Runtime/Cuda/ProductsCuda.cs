@@ -10,13 +10,7 @@ namespace Graft.Runtime;
 internal static class ProductsCuda
 {
     private const int Alignment = 64;
-    private const int StripRows = 256;
-    private const int MaxStrips = 64;
-    private const int ColumnsOfABlock = 128;
-    private static readonly Kernel s_cast = new("linear", "linear_cast");
     private static readonly Kernel s_fill = new("linear", "linear_fill");
-    private static readonly Kernel s_columnSumParts = new("linear", "linear_column_sum_parts");
-    private static readonly Kernel s_columnSumFinish = new("linear", "linear_column_sum_finish");
 
     /// <summary>Bytes of workspace that a product of these tensors takes for casts; 0 for most.</summary>
     public static long CastBytes(TensorSpec a, TensorSpec b, TensorSpec result, TensorSpec? bias = null)
@@ -97,46 +91,16 @@ internal static class ProductsCuda
         nint copy = free;
         long count = x.Shape.Count;
         free += (nint)Padded(count * to.Size());
-        if (count > 0)
-        {
-            device.Launch(s_cast, to, LaunchShape.Over((count + 7) / 8), x, copy, count);
-        }
-
+        ElementwiseCuda.Cast(device, x.DevicePointer(), x.DType, copy, to, count);
         return copy;
     }
 
     /// <summary>Overwrites a BF16 tensor by F32 elements, rounded.</summary>
-    public static void Round(CudaDevice device, nint from, Tensor to)
-    {
-        long count = to.Shape.Count;
-        device.Launch(s_cast, to.DType, LaunchShape.Over((count + 7) / 8), from, to, count);
-    }
-
-    /// <summary>Bytes of workspace of <see cref="SumRows"/>.</summary>
-    public static long SumRowsBytes(long rows, int columns) => sizeof(float) * Strips(rows) * columns;
-
-    /// <summary>sums (columns) = or += the sum of the rows of x.</summary>
-    public static void SumRows(CudaDevice device, Tensor x, Tensor sums, Tensor workspace, bool accumulate)
-    {
-        int columns = checked((int)sums.Shape.Count);
-        if (columns == 0)
-        {
-            return;
-        }
-
-        long rows = x.Shape.Count / columns;
-        int strips = (int)Strips(rows);
-        long strip = (rows + strips - 1) / strips;
-        LaunchShape parts = new((columns + ColumnsOfABlock - 1) / ColumnsOfABlock, 256) { GridY = strips };
-        device.Launch(s_columnSumParts, x.DType, parts, x, workspace, rows, columns, strip);
-        device.Launch(s_columnSumFinish, sums.DType, LaunchShape.Over(columns), workspace, sums, columns, strips, accumulate);
-    }
+    public static void Round(CudaDevice device, nint from, Tensor to) => ElementwiseCuda.Cast(device, from, DType.F32, to.DevicePointer(), to.DType, to.Shape.Count);
 
     private static DType OperandType(DType a, DType b, DType sum) => a == DType.BF16 && b == DType.BF16 ? DType.BF16 : sum;
 
     private static DType SumType(DType a, DType b, DType result) => a == DType.F32 && b == DType.F32 ? DType.F32 : result;
-
-    private static long Strips(long rows) => Math.Clamp(rows / StripRows, 1, MaxStrips);
 
     private static long Padded(long bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
 

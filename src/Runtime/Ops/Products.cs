@@ -69,11 +69,11 @@ internal static unsafe class Products
         }
         else if (call.Plans == DeviceKind.Cuda)
         {
-            int columns = checked((int)sums.Shape.Count);
-            Tensor? workspace = Temporary(call, ProductsCuda.SumRowsBytes(columns == 0 ? 0 : x.Shape.Count / columns, columns));
-            if (call.OnCuda && workspace is not null)
+            long floats = ReduceCuda.Workspace(ReduceCuda.RowsOf(x.Shape, checked((int)sums.Shape.Count)));
+            Tensor? workspace = Temporary(call, sizeof(float) * floats);
+            if (call.OnCuda)
             {
-                ProductsCuda.SumRows(call.Cuda, x, sums, workspace, accumulate);
+                ReduceCuda.SumRows(call.Cuda, x, sums, workspace, accumulate);
             }
         }
     }

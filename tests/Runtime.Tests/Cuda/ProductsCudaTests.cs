@@ -127,8 +127,9 @@ public class ProductsCudaTests
             {
                 double[] expected = [.. Enumerable.Range(0, columns).Select(j => (accumulate ? old[j] : 0) + Enumerable.Range(0, rows).Sum(i => x[(i * columns) + j]))];
                 Tensor sums = Create(arena, new Shape(columns), DType.F32, old);
-                Tensor scratch = arena.Allocate(new Shape((int)(ProductsCuda.SumRowsBytes(rows, columns) / 4)), DType.F32, MemoryCategory.Workspace);
-                ProductsCuda.SumRows(_device, Create(arena, new Shape(rows, columns), type, x), sums, scratch, accumulate);
+                Shape matrix = new(rows, columns);
+                Tensor scratch = arena.Allocate(new Shape((int)ReduceCuda.Workspace(ReduceCuda.RowsOf(matrix, columns))), DType.F32, MemoryCategory.Workspace);
+                ReduceCuda.SumRows(_device, Create(arena, matrix, type, x), sums, scratch, accumulate);
                 Worst.Within(Read(sums), expected, 2e-6 * Math.Sqrt(rows + 1), 1e-6, $"{rows} rows of {columns} {type}");
             }
         }
