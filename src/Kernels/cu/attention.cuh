@@ -86,13 +86,6 @@ __device__ __forceinline__ KeyHull key_hull(const AttentionShape& s, int batch, 
     return hull;
 }
 
-// Four neighbouring elements in one load or store: 16 bytes of f32, 8 of bf16.
-template <typename T>
-struct alignas(4 * sizeof(T)) Four
-{
-    T at[4];
-};
-
 template <typename T>
 __device__ __forceinline__ bool is_aligned_four(const T* p)
 {

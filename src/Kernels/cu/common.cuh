@@ -93,6 +93,13 @@ struct alignas(16) Pack
     T at[N];
 };
 
+// Four neighbouring elements in one load or store: 16 bytes of f32, 8 of bf16.
+template <typename T>
+struct alignas(4 * sizeof(T)) Four
+{
+    T at[4];
+};
+
 template <typename T>
 __device__ __forceinline__ bool is_aligned16(const T* p)
 {

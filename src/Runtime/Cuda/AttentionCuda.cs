@@ -24,7 +24,7 @@ internal readonly record struct AttentionProblem(ScaledDotProductAttention Op, i
 internal readonly record struct AttentionGradientTensors(
     Tensor OutputGradient, Tensor LogSumExp, Tensor Delta, Tensor? Query, bool AddQuery, Tensor? Key, bool AddKey, Tensor? Value, bool AddValue, Tensor? Sinks, bool AddSinks);
 
-/// <summary>Which kernel runs an attention: see attention.cu and attention_mma.cu.</summary>
+/// <summary>Which kernel runs an attention: see the files attention*.cu.</summary>
 internal static class AttentionCuda
 {
     private const int Tile = 64;
@@ -33,18 +33,18 @@ internal static class AttentionCuda
     /// <summary>Most queries of the kernel for decoding: it reads the keys once per query.</summary>
     private const int DecodeQueries = 4;
 
-    /// <summary>DECODE_SPLIT of attention.cu.</summary>
+    /// <summary>DECODE_SPLIT of attention_decode.cu.</summary>
     private const int DecodeSplit = 512;
 
     private const int MaxArguments = 32;
 
     private static readonly Kernel s_forward = new("attention", "attention_forward");
-    private static readonly Kernel s_decode = new("attention", "attention_decode");
-    private static readonly Kernel s_decodeMerge = new("attention", "attention_decode_merge");
-    private static readonly Kernel s_delta = new("attention", "attention_delta");
-    private static readonly Kernel s_dkDv = new("attention", "attention_dk_dv");
-    private static readonly Kernel s_dq = new("attention", "attention_dq");
-    private static readonly Kernel s_dsinks = new("attention", "attention_dsinks");
+    private static readonly Kernel s_decode = new("attention_decode", "attention_decode");
+    private static readonly Kernel s_decodeMerge = new("attention_decode", "attention_decode_merge");
+    private static readonly Kernel s_delta = new("attention_delta", "attention_delta");
+    private static readonly Kernel s_dkDv = new("attention_backward", "attention_dk_dv");
+    private static readonly Kernel s_dq = new("attention_backward", "attention_dq");
+    private static readonly Kernel s_dsinks = new("attention_delta", "attention_dsinks");
     private static readonly TensorCores s_mma64 = new(64);
     private static readonly TensorCores s_mma128 = new(128);
 
@@ -161,7 +161,7 @@ internal static class AttentionCuda
 
     private static bool IsAligned(nint addresses) => (addresses & 15) == 0;
 
-    /// <summary>True where the kernels of attention_mma.cu take it; the address is those of all operands, by or.</summary>
+    /// <summary>True where the kernels of attention_mma*.cu take it; the address is those of all operands, by or.</summary>
     public static bool HasTensorCores(in AttentionProblem p, nint address) => IsAligned(address) && OnTensorCores(p) is not null;
 
     private static TensorCores? OnTensorCores(in AttentionProblem p) =>
@@ -180,14 +180,14 @@ internal static class AttentionCuda
         return memory[..(common.Length + own.Length)];
     }
 
-    /// <summary>The kernels of attention_mma.cu for one head size; each block has 128 tokens of one head.</summary>
+    /// <summary>The kernels of attention_mma*.cu for one head size; each block has 128 tokens of one head.</summary>
     private sealed class TensorCores(int size)
     {
         public Kernel Forward { get; } = new("attention_mma", $"attention_mma_forward_{size}");
 
-        public Kernel KeysAndValues { get; } = new("attention_mma", $"attention_mma_dk_dv_{size}");
+        public Kernel KeysAndValues { get; } = new("attention_mma_backward", $"attention_mma_dk_dv_{size}");
 
-        public Kernel Queries { get; } = new("attention_mma", $"attention_mma_dq_{size}");
+        public Kernel Queries { get; } = new("attention_mma_backward", $"attention_mma_dq_{size}");
 
         public LaunchShape Tiles(long heads, int tokens, int block, int sharedRows) =>
             new(heads * ((tokens + 127) / 128), block) { SharedBytes = sharedRows * size * sizeof(ushort) };

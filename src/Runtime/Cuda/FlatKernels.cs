@@ -26,7 +26,7 @@ public readonly record struct AdamWFactors(
 /// <param name="Nesterov">Look ahead along the momentum.</param>
 public readonly record struct SgdFactors(float Sign, float Penalty, float Momentum, float Fresh, float Ahead, float LearningRate, bool Nesterov);
 
-/// <summary>Which norm of a flat block <see cref="FlatKernels.Norm"/> gathers, in the numbering of optimizer.cu.</summary>
+/// <summary>Which norm of a flat block <see cref="FlatKernels.Norm"/> gathers, in the numbering of flat.cu.</summary>
 public enum FlatNorm
 {
     /// <summary>Σ x²; the root is the caller's.</summary>
@@ -52,12 +52,12 @@ public static class FlatKernels
     private static readonly Kernel s_adamw = new("optimizer", "adamw");
     private static readonly Kernel s_adamwStochastic = new("optimizer", "adamw_stochastic");
     private static readonly Kernel s_sgd = new("optimizer", "sgd");
-    private static readonly Kernel s_scale = new("optimizer", "flat_scale");
-    private static readonly Kernel s_addScaled = new("optimizer", "flat_add_scaled");
-    private static readonly Kernel s_clamp = new("optimizer", "flat_clamp");
-    private static readonly Kernel s_clip = new("optimizer", "flat_clip");
-    private static readonly Kernel s_normParts = new("optimizer", "flat_norm_parts");
-    private static readonly Kernel s_normFinish = new("optimizer", "flat_norm_finish");
+    private static readonly Kernel s_scale = new("flat", "flat_scale");
+    private static readonly Kernel s_addScaled = new("flat", "flat_add_scaled");
+    private static readonly Kernel s_clamp = new("flat", "flat_clamp");
+    private static readonly Kernel s_clip = new("flat", "flat_clip");
+    private static readonly Kernel s_normParts = new("flat", "flat_norm_parts");
+    private static readonly Kernel s_normFinish = new("flat", "flat_norm_finish");
 
     /// <summary>One step of AdamW.</summary>
     /// <param name="device">Where the blocks lie.</param>
