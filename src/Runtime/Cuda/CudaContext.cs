@@ -54,7 +54,8 @@ internal sealed unsafe class CudaContext : IDisposable
         return new CudaContext(ordinal, device, context);
     }
 
-    public void MakeCurrent() => Check.Ok(CudaDriver.cuCtxSetCurrent(_context));
+    /// <summary>Makes it this thread's; what the driver answers is the caller's to judge, because releasing never throws.</summary>
+    public CUresult MakeCurrent() => CudaDriver.cuCtxSetCurrent(_context);
 
     public CudaCard Describe() => Describe(_ordinal, _device);
 

@@ -13,7 +13,7 @@ public sealed unsafe partial class CudaDevice
     /// <summary>With GRAFT_SYNC=1, waits for a product, so that a fault names it.</summary>
     internal void AfterProduct(in BlasKey key)
     {
-        if (s_synchronous && !IsCapturing)
+        if (IsSynchronous && !IsCapturing)
         {
             Ok(CudaDriver.cuStreamSynchronize(_stream), $"cublasLtMatmul({key}) (GRAFT_SYNC=1)");
         }

@@ -70,7 +70,7 @@ public sealed unsafe partial class CudaDevice
         }
 
         Launches++;
-        if (s_synchronous && !IsCapturing)
+        if (IsSynchronous && !IsCapturing)
         {
             Ok(CudaDriver.cuStreamSynchronize(_stream), $"{kernel.Name} (GRAFT_SYNC=1)");
         }

@@ -33,7 +33,7 @@ public sealed unsafe partial class CudaDevice : Device
         _context = CudaContext.Open(ordinal);
         try
         {
-            _context.MakeCurrent();
+            Check.Ok(_context.MakeCurrent());
             Card = _context.Describe();
             nint stream;
             Check.Ok(CudaDriver.cuStreamCreate(&stream, CUstream_flags.NonBlocking));
@@ -61,6 +61,9 @@ public sealed unsafe partial class CudaDevice : Device
     /// <summary>Products of F32 matrices may round their factors to TF32 (10 bits of mantissa), which tensor cores multiply. Off by default: results are F32's.</summary>
     public bool AllowTf32 { get; init; }
 
+    /// <summary>Wait for each launch, so that a fault names its kernel: GRAFT_SYNC=1 by default.</summary>
+    internal bool IsSynchronous { get; set; } = s_synchronous;
+
     /// <summary>How many kernels were launched, products of cuBLASLt not counted.</summary>
     public long Launches { get; private set; }
 
@@ -71,6 +74,9 @@ public sealed unsafe partial class CudaDevice : Device
     internal nint ErrorFlag => _errorFlag;
 
     internal override bool GuardsBlocks { get; }
+
+    /// <inheritdoc/>
+    public override bool IsLost => _fault is not null;
 
     /// <summary>Free and total bytes of the card's memory, all processes counted.</summary>
     public (long Free, long Total) ReadMemory()
@@ -104,7 +110,7 @@ public sealed unsafe partial class CudaDevice : Device
             throw new CudaException(_fault, $"{Name} failed before and cannot be used any more; dispose of it. The first error: {_fault.Message}");
         }
 
-        _context.MakeCurrent();
+        Ok(_context.MakeCurrent());
     }
 
     /// <summary>Raises what a call of the driver answered; an error that poisons the context is kept and raised again by every later use.</summary>
@@ -148,7 +154,7 @@ public sealed unsafe partial class CudaDevice : Device
         // Arenas are disposed of after a fault too: then the memory goes with the context.
         if (!_disposed && _fault is null)
         {
-            _context.MakeCurrent();
+            _ = _context.MakeCurrent();
             _ = CudaDriver.cuStreamSynchronize(_stream);
             _ = CudaDriver.cuMemFree_v2(address);
         }
@@ -192,7 +198,7 @@ public sealed unsafe partial class CudaDevice : Device
         _disposed = true;
         if (_context is not null)
         {
-            _context.MakeCurrent();
+            _ = _context.MakeCurrent();
             _ = CudaDriver.cuStreamSynchronize(_stream);
             DisposeBlas();
             _staging?.Dispose();

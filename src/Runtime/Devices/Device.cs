@@ -64,6 +64,9 @@ public abstract class Device : IDisposable
     /// <summary>Debugging: every block of an arena is an allocation of its own, so that a tool can see each tensor's bounds.</summary>
     internal virtual bool GuardsBlocks => false;
 
+    /// <summary>True after an error that ends the device: its values are gone, every use raises the error again, and what is left is to dispose of it and of what lies on it.</summary>
+    public virtual bool IsLost => false;
+
     /// <summary>Waits until everything asked of the device is done, and raises what went wrong. Reading elements does it by itself.</summary>
     public virtual void Synchronize()
     {

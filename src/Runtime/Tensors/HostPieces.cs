@@ -112,7 +112,11 @@ public static class HostPieces
                 nint address = tensor.DevicePointer() + (nint)(start * sizeof(T));
                 if (read is not null)
                 {
-                    tensor.Device.Download(address, MemoryMarshal.AsBytes(values));
+                    lock (s_transfer)
+                    {
+                        tensor.Device.Download(address, MemoryMarshal.AsBytes(values));
+                    }
+
                     read(values, start);
                 }
 

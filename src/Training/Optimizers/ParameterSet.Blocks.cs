@@ -267,8 +267,8 @@ public sealed partial class ParameterSet
                 entry.Frozen = null;
             }
 
-            // Out of the block again: another set may take the parameter, and gives back the memory that it had.
-            if (_values is not null && entry.IsActive && !entry.IsLow)
+            // Out of the block again: another set may take the parameter, and gives back the memory that it had. A lost device has no values to bring home.
+            if (_values is not null && entry.IsActive && !entry.IsLow && !Arena.Device.IsLost)
             {
                 MoveHome(entry);
             }

@@ -37,6 +37,14 @@ void clear_sticky()
     }
 }
 
+void lose_devices()
+{
+    for (int device = 0; device < max_devices; device++)
+    {
+        contexts[device].sticky = CUDA_ERROR_UNKNOWN;
+    }
+}
+
 static bool is_context(const void* handle)
 {
     return handle >= contexts && handle < contexts + max_devices;

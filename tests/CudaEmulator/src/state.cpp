@@ -127,6 +127,14 @@ EXPORT void emuReset()
     clear_sticky();
 }
 
+// As if the cards had fallen off the bus: every later call fails, until the context is made anew.
+EXPORT void emuLoseDevices()
+{
+    Guard guard(lock);
+    report("the devices are lost, as was asked for");
+    lose_devices();
+}
+
 // ("checked", "0|1"), ("lazy", "0|1"), ("schedule", "forward|reverse|random:SEED"), or any variable GRAFT_EMU_...; returns 0, or 1 for a name or value not known.
 // "checked" decides how modules are loaded: after a change load them again (a new context of the runtime's does); images need not be compiled again.
 EXPORT int emuSetMode(const char* name, const char* value)

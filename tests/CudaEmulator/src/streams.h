@@ -63,6 +63,7 @@ Context* primary_context(int device);
 int current_device(); // of the operation that runs
 bool peer_enabled(int device);
 void clear_sticky();
+void lose_devices();
 
 // Null for a handle that is not a live stream; 0, 1 and 2 are the null stream.
 std::shared_ptr<Stream> find_stream(Context* context, void* handle);

@@ -282,6 +282,26 @@ public class CudaDeviceTests
         Assert.That(after.Create<float>(new Shape(1), [5], MemoryCategory.Workspace).ReadScalar(), Is.EqualTo(5));
     }
 
+    [Test]
+    public void Waiting_for_each_launch_names_the_kernel_that_fails()
+    {
+        if (CudaTestDevice.IsGpu)
+        {
+            Assert.Ignore("a fault ends a card's context for the whole process; the emulator forgets it");
+        }
+
+        using (CudaDevice device = WithKernels(guardBlocks: true))
+        using (Arena arena = new(device, "faulty"))
+        {
+            device.IsSynchronous = true;
+            Tensor x = arena.Zeros(new Shape(8), DType.F32, MemoryCategory.Workspace);
+            CudaException error = Assert.Catch<CudaException>(() => device.Launch(s_writeBeyond, new LaunchShape(1, 32), x, 1L << 20))!;
+            Assert.That(error.Message, Does.Contain("test_write_beyond"));
+        }
+
+        EmulatedDriver.Reset();
+    }
+
     private static CudaDevice WithKernels(bool guardBlocks = false)
     {
         CudaDevice device = CudaTestDevice.Open(guardBlocks: guardBlocks);

@@ -68,6 +68,53 @@ public sealed class LanguageCudaTests
     }
 
     [Test]
+    public async Task A_card_that_is_lost_ends_the_run_with_a_typed_error_and_its_checkpoint_goes_on()
+    {
+        CudaTestDevice.Require();
+        if (CudaTestDevice.IsGpu)
+        {
+            Assert.Ignore("a card cannot be taken away from within");
+        }
+
+        string folder = Path.Combine(TestContext.CurrentContext.WorkDirectory, "runs", Guid.NewGuid().ToString("N"));
+        TinyOptions shape = s_run with { Steps = 8 };
+        TrainerOptions options = new() { CheckpointFolder = folder, SaveEvery = 3, Resume = true };
+        try
+        {
+            using LanguageRun whole = new(shape, adapter: s_lora);
+            _ = await whole.Run();
+            List<float[]> expected = Trained(whole);
+            using (LanguageRun first = new(shape with { Trainer = options }, adapter: s_lora))
+            {
+                CudaException error = Assert.CatchAsync<CudaException>(async () =>
+                {
+                    await foreach (TrainingEvent e in first.Trainer.RunAsync())
+                    {
+                        if (e is StepCompleted && e.Step == 5)
+                        {
+                            EmulatedDriver.LoseDevices();
+                        }
+                    }
+                })!;
+                Assert.That(error.IsSticky, Is.True, error.Message);
+            }
+
+            EmulatedDriver.Reset();
+            using LanguageRun resumed = new(shape with { Trainer = options }, adapter: s_lora);
+            Assert.That((await resumed.Run()).OfType<TrainingStarted>().Single().Step, Is.EqualTo(3));
+            Assert.That(Trained(resumed), Is.EqualTo(expected));
+        }
+        finally
+        {
+            EmulatedDriver.Reset();
+            if (Directory.Exists(folder))
+            {
+                Directory.Delete(folder, recursive: true);
+            }
+        }
+    }
+
+    [Test]
     public async Task A_run_goes_back_to_a_snapshot([Values(DType.F32, DType.BF16)] DType weights)
     {
         TinyOptions shape = new() { Kind = DeviceKind.Cuda, Dropout = 0.2, Evaluates = true, DType = weights, Trainer = new TrainerOptions { EvaluateEvery = 5 } };

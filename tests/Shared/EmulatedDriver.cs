@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Graft.Runtime.Tests.Cuda;
+namespace Graft.Tests;
 
 /// <summary>What the emulated driver offers besides CUDA: modes, reports, a fresh start after a fault.</summary>
 internal static unsafe class EmulatedDriver
@@ -9,6 +9,9 @@ internal static unsafe class EmulatedDriver
 
     /// <summary>Forgets a sticky error.</summary>
     public static void Reset() => ((delegate* unmanaged<void>)NativeLibrary.GetExport(s_library, "emuReset"))();
+
+    /// <summary>Makes every later call fail, as if the card had fallen off the bus, until its context is made anew.</summary>
+    public static void LoseDevices() => ((delegate* unmanaged<void>)NativeLibrary.GetExport(s_library, "emuLoseDevices"))();
 
     /// <summary>Sets a mode by the name that its environment variable has: checked, schedule, lazy.</summary>
     public static void Set(string name, string value)
