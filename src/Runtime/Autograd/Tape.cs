@@ -283,7 +283,7 @@ public sealed partial class Tape : IDisposable
             results.Extras[i] = Arena.Allocate(extras[i].Shape, extras[i].DType, MemoryCategory.Activations);
         }
 
-        return workspaceBytes == 0 ? null : Arena.Allocate(new Shape(checked((int)workspaceBytes)), DType.U8, MemoryCategory.Workspace);
+        return workspaceBytes == 0 ? null : Arena.Scratch(workspaceBytes);
     }
 
     private static void DropExtras(ref Results results)

@@ -63,6 +63,13 @@ public sealed class Arena : IDisposable
         return new Tensor(shape, dtype, storage, 0, name is null ? frame.Name : new Tensor.Label(name, frame.Name));
     }
 
+    /// <summary>Bytes of workspace; beyond 2 GiB as rows of 64, since an axis counts no further.</summary>
+    internal Tensor Scratch(long bytes)
+    {
+        Shape shape = bytes <= int.MaxValue ? new Shape((int)bytes) : new Shape(checked((int)((bytes + 63) / 64)), 64);
+        return Allocate(shape, DType.U8, MemoryCategory.Workspace);
+    }
+
     /// <summary>A tensor with the given elements.</summary>
     /// <exception cref="ShapeException">Another number of elements than the shape has.</exception>
     public Tensor Create<T>(Shape shape, ReadOnlySpan<T> values, MemoryCategory category, string? name = null)

@@ -78,8 +78,8 @@ internal static unsafe class Products
         }
     }
 
-    /// <summary>Scratch of a backward, in units of 4 bytes so that a shape can name what is beyond 2 GiB.</summary>
-    public static Tensor? Temporary(BackwardCall call, long bytes) => bytes == 0 ? null : call.Temporary(new Shape(checked((int)((bytes + 3) / 4))));
+    /// <summary>Scratch of a backward; none where none is needed.</summary>
+    public static Tensor? Temporary(BackwardCall call, long bytes) => bytes == 0 ? null : call.Tape.Arena.Scratch(bytes);
 
     /// <summary>c = alpha·op(a)·op(b) + (accumulate ? c : 0) + bias.</summary>
     public static void Run(WorkerTeam team, Matrix a, Matrix b, Matrix c, bool accumulate = false, float alpha = 1, Tensor? bias = null, int batch = 1)

@@ -128,7 +128,7 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
 
         int vocabulary = c.InputSpec(1).Shape[0];
         long bytes = doubles ? 0 : SelectedLogProbKernel.WorkspaceBytes(rows, width, vocabulary) + (own is null ? 4L * rows : 0);
-        Tensor? workspace = doubles ? null : c.Temporary(new Shape(checked((int)bytes)), DType.U8);
+        Tensor? workspace = doubles ? null : c.Tape.Arena.Scratch(bytes);
         if (!c.OnCpu)
         {
             return;

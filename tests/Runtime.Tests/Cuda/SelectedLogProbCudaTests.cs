@@ -15,6 +15,26 @@ public class SelectedLogProbCudaTests
     public void Close() => _device?.Dispose();
 
     [Test]
+    public void A_head_whose_workspace_passes_2_GiB_can_be_planned()
+    {
+        using MetaDevice meta = new(DeviceKind.Cuda);
+        using Arena arena = new(meta, "step");
+        using Tape tape = new(arena);
+        const int Rows = 512, Width = 8192, Vocabulary = 128_256;
+        Tensor hidden = tape.Watch(arena.Allocate(new Shape(Rows, Width), DType.F32, MemoryCategory.Activations));
+        Tensor weight = arena.Allocate(new Shape(Vocabulary, Width), DType.BF16, MemoryCategory.Weights);
+        Tensor targets = arena.Allocate(new Shape(Rows), DType.I32, MemoryCategory.Activations);
+        (Tensor logProb, Tensor lse) = tape.SelectedLogProbAndSum(hidden, weight, targets);
+        using (arena.Enter("backward"))
+        {
+            tape.Backward(tape.Add(tape.Sum(logProb), tape.Sum(lse)));
+        }
+
+        // The BF16 weight is widened beside F32 activations: 4 bytes an element.
+        Assert.That(arena.Report().Peak[MemoryCategory.Workspace], Is.GreaterThan(4L * Vocabulary * Width));
+    }
+
+    [Test]
     public void Several_chunks_agree_with_the_cpu([Values] bool frozen, [Values] bool logSumExp)
     {
         // More than 8192 rows are two chunks at any vocabulary.
