@@ -80,7 +80,7 @@ public class OpCheckedTests
         try
         {
             using OpRun run = new(row, shapes, _device, half: half);
-            return OpCudaTests.Results(run);
+            return run.Results();
         }
         catch (DTypeException) when (half != HalfInputs.None)
         {

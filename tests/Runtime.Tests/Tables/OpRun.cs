@@ -106,6 +106,29 @@ internal sealed class OpRun : IDisposable
         return gradients;
     }
 
+    /// <summary>All outputs, then all gradients for each float output.</summary>
+    public List<double[]> Results()
+    {
+        List<double[]> results = [.. Forward()];
+        if (Row.HasGradient)
+        {
+            foreach (int output in FloatOutputs())
+            {
+                results.AddRange(Backward(output, Differentiated).Select(g => g ?? []));
+            }
+        }
+
+        return results;
+    }
+
+    /// <summary>The outputs that a gradient can start from.</summary>
+    public int[] FloatOutputs()
+    {
+        using Scope scope = Step.Enter("specs");
+        Tensor[] outputs = Row.Run(Tape.None(Step), Inputs);
+        return Differentiated.Length == 0 ? [] : [.. Enumerable.Range(0, outputs.Length).Where(i => outputs[i].DType.IsFloat())];
+    }
+
     /// <summary>An input's elements set anew, for differences.</summary>
     public void Set(int input, double[] values) => Fill(Inputs[input], values);
 

@@ -9,7 +9,7 @@ internal static partial class OpTable
     public static IReadOnlyList<Row> Rows { get; } = [.. MatrixRows(), .. VectorRows(), .. IndexingRows()];
 
     /// <summary>The rows as test cases.</summary>
-    public static IEnumerable<TestCaseData> Cases() => Rows.Select(Case);
+    public static IEnumerable<TestCaseData> Cases(Func<Row, bool>? which = null) => Rows.Where(which ?? (static _ => true)).Select(Case);
 
     /// <summary>The rows of ops with a gradient as test cases.</summary>
     public static IEnumerable<TestCaseData> DifferentiableCases() => Rows.Where(r => r.HasGradient).Select(Case);

@@ -62,7 +62,7 @@ public class OpTests
             using OpRun floats = new(row, shapes, device);
             using OpRun doubles = new(row, shapes, device, doubles: true);
             int[] inputs = floats.Differentiated;
-            foreach (int output in FloatOutputs(floats))
+            foreach (int output in floats.FloatOutputs())
             {
                 double[]?[] gradients = floats.Backward(output, inputs);
                 for (int i = 0; i < inputs.Length; i++)
@@ -81,7 +81,7 @@ public class OpTests
         {
             using OpRun run = new(row, shapes, device);
             int[] inputs = run.Differentiated;
-            if (!FloatOutputs(run).Contains(0))
+            if (!run.FloatOutputs().Contains(0))
             {
                 return; // a row of integers
             }
@@ -104,7 +104,7 @@ public class OpTests
         {
             using OpRun run = new(row, shapes, device);
             int[] inputs = run.Differentiated;
-            foreach (int output in FloatOutputs(run))
+            foreach (int output in run.FloatOutputs())
             {
                 double[]?[] together = run.Backward(output, inputs);
                 for (int i = 0; i < inputs.Length; i++)
@@ -130,7 +130,7 @@ public class OpTests
             {
                 using CpuDevice device = new(threads);
                 using OpRun run = new(row, shapes, device);
-                List<double[]> results = Results(run);
+                List<double[]> results = run.Results();
                 first ??= results;
                 for (int i = 0; i < results.Count; i++)
                 {
@@ -148,8 +148,8 @@ public class OpTests
         {
             using OpRun plain = new(row, shapes, device);
             using OpRun views = new(row, shapes, device, offset: Misaligned);
-            List<double[]> expected = Results(plain);
-            List<double[]> actual = Results(views);
+            List<double[]> expected = plain.Results();
+            List<double[]> actual = views.Results();
             int outputs = plain.Forward().Length;
             for (int i = 0; i < expected.Count; i++)
             {
@@ -182,8 +182,8 @@ public class OpTests
                 Assert.That(row.Run(planned.Tape, planned.Inputs).Select(t => t.Spec), Is.EqualTo(specs), $"{row.Label} {shapes}");
             }
 
-            _ = Results(real);
-            _ = Results(planned);
+            _ = real.Results();
+            _ = planned.Results();
             Assert.That(planned.Step.Report().Peak, Is.EqualTo(real.Step.Report().Peak), $"{row.Label} {shapes}: peak bytes by category");
             Assert.That(planned.Step.Report().Current.Total, Is.Zero, $"{row.Label} {shapes}: memory left behind");
             Assert.That(real.Step.Report().Current.Total, Is.Zero, $"{row.Label} {shapes}: memory left behind");
@@ -244,28 +244,6 @@ public class OpTests
         {
             check(shapes, device);
         }
-    }
-
-    /// <summary>All outputs, then all gradients for each float output.</summary>
-    private static List<double[]> Results(OpRun run)
-    {
-        List<double[]> results = [.. run.Forward()];
-        if (run.Row.HasGradient)
-        {
-            foreach (int output in FloatOutputs(run))
-            {
-                results.AddRange(run.Backward(output, run.Differentiated).Select(g => g ?? []));
-            }
-        }
-
-        return results;
-    }
-
-    private static int[] FloatOutputs(OpRun run)
-    {
-        using Scope scope = run.Step.Enter("specs");
-        Tensor[] outputs = run.Row.Run(Tape.None(run.Step), run.Inputs);
-        return run.Differentiated.Length == 0 ? [] : [.. Enumerable.Range(0, outputs.Length).Where(i => outputs[i].DType.IsFloat())];
     }
 
     private static void CheckDifferences(Row row, string shapes, OpRun doubles, int output, int input, double[]? gradient)
