@@ -5,7 +5,7 @@ namespace Graft.Bench.Gpu;
 
 /// <summary>One figure of the card: a line of results with what only cards have: p90, the limit of the same card, targets against several peers.</summary>
 /// <param name="Work">The work and what of it was measured; a peer's row of the same name is set beside it.</param>
-/// <param name="Unit">ms, us, GB/s, TFLOP/s, tokens/s, MiB.</param>
+/// <param name="Unit">s, ms, us, GB/s, TFLOP/s, tokens/s, MiB.</param>
 /// <param name="Ours">The median.</param>
 internal sealed record GpuRow(string Work, string Unit, double Ours)
 {
@@ -34,7 +34,7 @@ internal sealed record GpuRow(string Work, string Unit, double Ours)
     public bool Failed { get; init; }
 
     /// <summary>True where less is better.</summary>
-    public static bool LessIsBetter(string unit) => unit is "ms" or "us" or "MiB";
+    public static bool LessIsBetter(string unit) => unit is "s" or "ms" or "us" or "MiB";
 
     /// <summary>As it is written by the process that measured it; peers are merged in later.</summary>
     public JsonObject ToJson() => new()

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Graft.Runtime;
+using Graft.Runtime.Interop;
 
 namespace Graft.Bench.Gpu;
 
@@ -37,10 +38,39 @@ internal static class LaunchWork
             return new GpuRow($"launch: {work}", "us", times.Median) { P90 = times.P90, Rounds = times.Count, Goal = goal, Note = note };
         }
 
+        foreach (GpuRow row in Starts(device, options))
+        {
+            yield return row;
+        }
+
         yield return Row("recorded op", forward, 4, $"the host's time per op of a chain of {ops}, on a tape");
         yield return Row("op's backward", backward, 0, "the same, backward through the chain");
         yield return Row("node of a graph's replay", replay, 1, $"the host's time to launch a graph of {graph.Nodes} nodes, per node");
         yield return Row("node of a graph's replay until the card is done", whole, 0, "kernels of one block each");
+    }
+
+    /// <summary>Every kernel file compiled for the card, and read from the cache of that.</summary>
+    private static IEnumerable<GpuRow> Starts(CudaDevice device, GpuOptions options)
+    {
+        string folder = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        IReadOnlyList<string> families = options.Tiny ? KernelSource.Families.Take(2).ToArray() : KernelSource.Families;
+        try
+        {
+            foreach ((string work, double goal) in new[] { ("cold", 5.0), ("from the cache", 0.15) })
+            {
+                long start = Stopwatch.GetTimestamp();
+                _ = new KernelCompiler(NvrtcLibrary.Default, new KernelCache(folder)).CompileEach(families, device.Card.Architecture);
+                double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                yield return new GpuRow($"start: kernels {work}", "s", seconds) { Goal = goal, Note = $"{families.Count} files on {Environment.ProcessorCount} cores, without loading them" };
+            }
+        }
+        finally
+        {
+            if (Directory.Exists(folder))
+            {
+                Directory.Delete(folder, recursive: true);
+            }
+        }
     }
 
     private static void Plain(Arena step, Tensor x, int ops)
