@@ -17,13 +17,17 @@ public sealed unsafe partial class CudaDevice
     /// <summary>Runs a kernel that has one version.</summary>
     internal void Launch(Kernel kernel, LaunchShape shape, params ReadOnlySpan<KernelArgument> arguments) => Launch(kernel, 0, shape, arguments);
 
-    /// <summary>Compiles and loads kernel files in parallel, so that the first step does not wait for one after the other.</summary>
-    /// <param name="families">File names without their ending; none for all.</param>
+    /// <inheritdoc/>
+    /// <exception cref="KernelCompileException">A kernel does not compile: names file and line.</exception>
+    public override void Prepare() => Prepare([.. KernelSource.Families]);
+
+    /// <summary>Compiles and loads some kernel files in parallel; all others are compiled when they are first needed.</summary>
+    /// <param name="families">File names without their ending, as docs/kernels.md lists them.</param>
     /// <exception cref="KernelCompileException">A kernel does not compile: names file and line.</exception>
     public void Prepare(params ReadOnlySpan<string> families)
     {
         Enter();
-        _kernels.Load(families.IsEmpty ? KernelSource.Families : families.ToArray());
+        _kernels.Load(families.ToArray());
     }
 
     /// <summary>Compiles a kernel file that is not one of Graft's own, to be launched by `new Kernel(family, name)`. It may include common.cuh.</summary>

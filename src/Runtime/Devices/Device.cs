@@ -67,6 +67,11 @@ public abstract class Device : IDisposable
     /// <summary>True after an error that ends the device: its values are gone, every use raises the error again, and what is left is to dispose of it and of what lies on it.</summary>
     public virtual bool IsLost => false;
 
+    /// <summary>Makes ready what the first steps would otherwise wait for, one thing after the other: on CUDA all kernels are compiled in parallel, or read from the cache.</summary>
+    public virtual void Prepare()
+    {
+    }
+
     /// <summary>Waits until everything asked of the device is done, and raises what went wrong. Reading elements does it by itself.</summary>
     public virtual void Synchronize()
     {

@@ -41,6 +41,7 @@ public sealed partial class RunSession : IDisposable
         _training = new Arena(Device, "training");
         try
         {
+            Device.Prepare();
             Model = LoadedModel.Load(run.Model.Path, Device, run.Model.DType, run.Model.Tokenizer, options.Warning, run.Model.Activations);
             CheckLength();
             _rule = OptimizerTable.Create(run.Optimizer);

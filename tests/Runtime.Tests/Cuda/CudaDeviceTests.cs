@@ -196,6 +196,20 @@ public class CudaDeviceTests
     }
 
     [Test]
+    public void Nothing_is_compiled_after_everything_was_prepared()
+    {
+        using CudaDevice device = CudaTestDevice.Open();
+        device.Prepare();
+        int compiled = KernelCompiler.Default.Compiled;
+        using Arena arena = new(device, "prepared");
+        Tape tape = Tape.None(arena);
+        Tensor x = arena.Create<float>(new Shape(2, 3), [1, 2, 3, 4, 5, 6], MemoryCategory.Workspace);
+        Assert.That(tape.Softmax(tape.Silu(tape.Add(x, x))).ToArray<float>().Sum(), Is.EqualTo(2).Within(1e-6));
+        Assert.That(KernelCompiler.Default.Compiled, Is.EqualTo(compiled));
+        Assert.That(() => device.Prepare("no_such_family"), Throws.TypeOf<GraftException>().With.Message.Contains("no_such_family"));
+    }
+
+    [Test]
     public void Events_measure_and_wait()
     {
         using CudaDevice device = WithKernels();
