@@ -57,6 +57,35 @@ internal sealed class ProcessTests
         TestContext.Out.WriteLine(last.RootElement.GetRawText());
     }
 
+    [Test]
+    [Category("CudaEmulator")]
+    public async Task A_run_on_a_card_is_the_run_on_the_cpu_and_says_what_the_card_is()
+    {
+        CudaTestDevice.Require();
+        (string, string)[] environment = CudaTestDevice.IsGpu
+            ? []
+            : [("GRAFT_CUDA_PATH", CudaTestDevice.EmulatorFolder), ("GRAFT_CACHE", Path.Combine(CudaTestDevice.EmulatorFolder, "kernels"))];
+        JsonElement cpu = await Finished("cpu"), card = await Finished("cuda");
+        foreach (string name in new[] { "perplexity_before", "perplexity_after" })
+        {
+            Assert.That(card.GetProperty(name).GetDouble(), Is.EqualTo(cpu.GetProperty(name).GetDouble()).Within(0.1).Percent, name);
+        }
+
+        string device = card.GetProperty("device").GetString()!;
+        Assert.That(device, Does.StartWith("cuda:0 ("));
+        Assert.That(device.Contains("emulator (no GPU)", StringComparison.Ordinal), Is.EqualTo(!CudaTestDevice.IsGpu));
+
+        async Task<JsonElement> Finished(string on)
+        {
+            using TemporaryFolder folder = new();
+            string tool = Path.Combine(AppContext.BaseDirectory, "graft.dll");
+            (int code, string text) = await Run([tool, "train", Sample.RunFile, "--json", "--device", on, .. Sample.Small(folder.Path)], environment);
+            Assert.That(code, Is.Zero, text);
+            using JsonDocument last = JsonDocument.Parse(text.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1]);
+            return last.RootElement.Clone();
+        }
+    }
+
     private static double Loss(string line)
     {
         string number = line[(line.IndexOf("loss ", StringComparison.Ordinal) + 5)..].Split(',')[0];

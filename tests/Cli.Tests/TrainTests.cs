@@ -33,7 +33,7 @@ internal sealed class TrainTests
             ["checkpoint"] = ["step", "path"],
             ["warning"] = ["message"],
             ["finished"] = ["perplexity_before", "perplexity_after", "seconds", "tokens_per_second", "peak_bytes", "resident_bytes", "steps",
-                "reason", "output"],
+                "reason", "output", "device"],
         };
         foreach (JsonElement line in _run.Lines)
         {

@@ -42,6 +42,7 @@ internal static class TrainCommand
             },
         };
         using RunSession session = RunSession.Open(run, options, cancellation);
+        report.Device = session.Device.Name;
         try
         {
             view.Opened(session);

@@ -18,6 +18,9 @@ internal sealed class TrainReport
 
     public List<RunSample> After { get; } = [];
 
+    /// <summary>Where it ran: an emulated card is named as one.</summary>
+    public string Device { get; set; } = "";
+
     public List<string> Notices { get; } = [];
 
     public EvaluationResult? First { get; private set; }
@@ -102,6 +105,7 @@ internal sealed class TrainReport
         json.WriteNumber("steps", Steps);
         json.WriteString("reason", EarlyStopped ? "early_stopped" : "completed");
         json.WriteString("output", output);
+        json.WriteString("device", Device);
     }
 
     /// <summary>Writes `report.json` and `report.md`.</summary>
@@ -158,6 +162,7 @@ internal sealed class TrainReport
             | model | {run.Model.Path} |
             | adapter | {(run.Adapter is { } a ? $"{a.Method}, rank {a.Rank}" : "none: every weight")} |
             | trained parameters | {Words.Count(TrainedElements)} of {Words.Count(AllElements)} |
+            | device | {Device} |
             | steps | {Steps} of {shape}{(EarlyStopped ? ", stopped early" : "")} |
             | held-out perplexity before | {Perplexity(PerplexityBefore)} |
             | held-out perplexity after | {Perplexity(PerplexityAfter)} |

@@ -35,6 +35,7 @@ public sealed unsafe partial class CudaDevice : Device
         {
             Check.Ok(_context.MakeCurrent());
             Card = _context.Describe();
+            Name = $"cuda:{ordinal} ({Card.Name})"; // the emulated driver's name says what it is wherever a device is named
             nint stream;
             Check.Ok(CudaDriver.cuStreamCreate(&stream, CUstream_flags.NonBlocking));
             _stream = stream;
@@ -141,7 +142,7 @@ public sealed unsafe partial class CudaDevice : Device
             string held = string.Join("; ", Arenas.Select(a => $"{a.Name}: {a.Report().Current}"));
             (long free, long total) = ReadMemory();
             throw new OutOfDeviceMemoryException(
-                $"{Name} ({Card.Name}): {bytes} bytes could not be had; {free} of {total} are free. Arenas hold: {held}. " +
+                $"{Name}: {bytes} bytes could not be had; {free} of {total} are free. Arenas hold: {held}. " +
                 "Use a smaller batch, activation checkpointing or BF16 weights; `graft plan` says beforehand what a run needs.");
         }
 

@@ -30,8 +30,8 @@ public abstract class Device : IDisposable
     /// <summary>The device whose memory is accounted: itself, or on meta the one that is planned for.</summary>
     public virtual DeviceKind Plans => Kind;
 
-    /// <summary>As in messages: `cpu (2 threads)`, `meta`.</summary>
-    public string Name { get; }
+    /// <summary>As in messages: `cpu (2 threads)`, `meta`, `cuda:0 (` and the card's name `)`.</summary>
+    public string Name { get; private protected set; }
 
     /// <summary>The arenas that are alive, for reports and leak checks.</summary>
     public IReadOnlyList<Arena> Arenas

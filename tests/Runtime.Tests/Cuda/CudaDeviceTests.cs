@@ -57,7 +57,8 @@ public class CudaDeviceTests
         Assert.That(device.Card.IsEmulator, Is.EqualTo(!CudaTestDevice.IsGpu), device.Card.Name);
         Assert.That(device.Card.Major, Is.GreaterThanOrEqualTo(8));
         Assert.That(device.Card.MemoryBytes, Is.GreaterThan(1L << 30));
-        Assert.That(device.Name, Is.EqualTo("cuda:0"));
+        Assert.That(device.Name, Is.EqualTo($"cuda:0 ({device.Card.Name})"));
+        Assert.That(device.Name.Contains("no GPU", StringComparison.Ordinal), Is.EqualTo(device.Card.IsEmulator));
     }
 
     [TestCase(0)]
