@@ -96,8 +96,8 @@ public sealed partial class AdapterHost
             write(attached.Config, native);
         }
 
-        List<TensorSource> tensors = [.. Entries(attached).DistinctBy(e => e.Name).Select(e => TensorSource.OfTensor(e.Name, e.Parameter.Value))];
-        tensors.AddRange(SavedTables(attached).Select(e => TensorSource.OfTensor(e.Name, e.Weight.Value)));
+        List<TensorSource> tensors = [.. Entries(attached).DistinctBy(e => e.Name).Select(e => TensorSource.Of(e.Name, e.Parameter.Value))];
+        tensors.AddRange(SavedTables(attached).Select(e => TensorSource.Of(e.Name, e.Weight.Value)));
         WriteFolder(folder, PeftConfig.Write(attached.Config, attached.Modules, InputFirst(attached), Methods), native, tensors);
     }
 
@@ -127,8 +127,8 @@ public sealed partial class AdapterHost
         }
 
         tensors.AddRange(Entries(attached).Where(e => !replaced.Contains(e.Parameter.Parameter)).DistinctBy(e => e.Name)
-            .Select(e => TensorSource.OfTensor(e.Name, e.Parameter.Value)));
-        tensors.AddRange(SavedTables(attached).Select(e => TensorSource.OfTensor(e.Name, e.Weight.Value)));
+            .Select(e => TensorSource.Of(e.Name, e.Parameter.Value)));
+        tensors.AddRange(SavedTables(attached).Select(e => TensorSource.Of(e.Name, e.Weight.Value)));
         (int rank, double alpha) = plain.Count == 0 ? (attached.Config.Rank, attached.Config.Alpha)
             : (plain[0].Factors.Rank, plain[0].Factors.Scale * plain[0].Factors.Rank);
         LoraConfig config = new LoraConfig().WithCommon(attached.Config) with

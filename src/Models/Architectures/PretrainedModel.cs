@@ -119,7 +119,7 @@ public sealed class PretrainedModel : IDisposable
     {
         ArgumentNullException.ThrowIfNull(folder);
         using AtomicDirectory directory = AtomicDirectory.Create(folder);
-        _ = SafeTensorsWriter.WriteSharded(directory.Temporary, [.. Model.Parameters.Select(p => TensorSource.OfTensor(p.Name, p.Value))], maxShardBytes);
+        _ = SafeTensorsWriter.WriteSharded(directory.Temporary, [.. Model.Parameters.Select(p => TensorSource.Of(p.Name, p.Value))], maxShardBytes);
         File.WriteAllText(Path.Combine(directory.Temporary, HuggingFaceConfig.FileName), Config.Text);
         foreach (string name in s_companions)
         {

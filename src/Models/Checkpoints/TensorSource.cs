@@ -23,11 +23,8 @@ public sealed record TensorSource(string Name, DType Type, Shape Shape, Action<S
         return new(name, DTypeExtensions.Of<T>(), shape, stream => WriteElements(stream, elements.Span));
     }
 
-    /// <summary>A tensor on any device; it must be alive until the file is written.</summary>
-    public static TensorSource Of(string name, Tensor tensor) => OfTensor(name, tensor);
-
-    /// <summary>A tensor on any device, read when it is written.</summary>
-    public static TensorSource OfTensor(string name, Tensor tensor)
+    /// <summary>A tensor on any device, read when it is written: it must be alive until then.</summary>
+    public static TensorSource Of(string name, Tensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
         return new(name, tensor.DType, tensor.Shape, stream => tensor.ReadBytesOnHost((bytes, _) => stream.Write(bytes)));

@@ -120,6 +120,16 @@ public sealed class Arena : IDisposable
     /// <summary>Sets the peak to what is held now.</summary>
     public void ResetPeak() => _peak = _current;
 
+    /// <summary>Counts what a recorded step holds in this arena while it is replayed, which asks for no memory anew.</summary>
+    /// <param name="use">Its peak, as it was when it was recorded.</param>
+    public void CountPeak(MemoryUse use)
+    {
+        if (use.Total > _peak.Total)
+        {
+            _peak = use;
+        }
+    }
+
     /// <summary>Gives all memory back to the device. Tensors of this arena throw from now on.</summary>
     public void Dispose()
     {

@@ -29,7 +29,7 @@ public sealed class StateWriter(string section)
     /// <summary>Writes a tensor, of any device.</summary>
     public void Put(string name, Tensor tensor)
     {
-        Tensors.Add(TensorSource.OfTensor(name, tensor));
+        Tensors.Add(TensorSource.Of(name, tensor));
     }
 
     /// <summary>Writes an array: float, double, long, int or byte.</summary>

@@ -13,7 +13,7 @@ internal sealed class StepRecorder(CudaDevice device, IObjective objective, Para
 {
     private const int MostForms = 8;
 
-    private readonly Dictionary<Form, Recording?> _recordings = [];
+    private readonly Dictionary<Form, Slot> _slots = [];
     private readonly Arena _arena = new(device, "recorded step", 1 << 16);
 
     /// <summary>How many micro-batches were one launch.</summary>
@@ -27,59 +27,60 @@ internal sealed class StepRecorder(CudaDevice device, IObjective objective, Para
     public (LossTerm Term, double Sum)? Run(StepContext c, Batch batch, Rng random, Func<LossUnit, double> countOf)
     {
         Form form = new(batch.Rows, batch.Length, LanguageModelObjective.LayoutOf(batch).IsPlain, !set.Active.Any(e => e.Parameter.HasGradient));
-        if (!_recordings.TryGetValue(form, out Recording? recording))
+        if (!_slots.TryGetValue(form, out Slot? slot))
         {
-            if (_recordings.Count < MostForms)
+            if (_slots.Count < MostForms)
             {
-                _recordings.Add(form, null);
+                _slots.Add(form, new Slot());
             }
 
             return null;
         }
 
         int slabs = c.Arena.Report().SlabAllocations;
-        if (recording is not null && recording.Slabs != slabs)
+        if (slot.Recording is { } old && old.Slabs != slabs)
         {
-            recording.Graph.Dispose();
-            _recordings.Remove(form);
-            return Run(c, batch, random, countOf);
+            old.Graph.Dispose();
+            slot.Recording = null;
+            return null;
         }
 
-        if (recording is null)
-        {
-            recording = Record(c, batch, random, slabs);
-            _recordings[form] = recording;
-        }
-        else
+        slot.Places ??= new Places(new BatchInputs(_arena, batch), Scalar("seed"), Scalar("sum"));
+        if (slot.Recording is { } recording)
         {
             foreach (Parameter parameter in recording.Touched)
             {
                 _ = parameter.GradientTarget(out _);
             }
+
+            c.Arena.CountPeak(recording.Peak);
+        }
+        else
+        {
+            recording = slot.Recording = Record(c, batch, random, slot.Places, slabs);
         }
 
-        recording.Inputs.Write(batch);
-        recording.Seed.CopyFrom<float>([(float)(recording.Term.Weight / countOf(recording.Term.Unit))]);
+        slot.Places.Inputs.Write(batch);
+        slot.Places.Seed.CopyFrom<float>([(float)(recording.Term.Weight / countOf(recording.Term.Unit))]);
         recording.Graph.Launch();
         Replays++;
-        return (recording.Term, recording.Sum.ReadScalar());
+        return (recording.Term, slot.Places.Sum.ReadScalar());
     }
 
     public void Dispose()
     {
-        foreach (Recording? recording in _recordings.Values)
+        foreach (Slot slot in _slots.Values)
         {
-            recording?.Graph.Dispose();
+            slot.Recording?.Graph.Dispose();
         }
 
         _arena.Dispose();
     }
 
-    private Recording Record(StepContext c, Batch batch, Rng random, int slabs)
+    private Tensor Scalar(string name) => _arena.Allocate(default, DType.F32, MemoryCategory.Workspace, name);
+
+    private Recording Record(StepContext c, Batch batch, Rng random, Places places, int slabs)
     {
-        BatchInputs inputs = new(_arena, batch);
-        Tensor seed = _arena.Allocate(default, DType.F32, MemoryCategory.Workspace, "seed");
-        Tensor sum = _arena.Allocate(default, DType.F32, MemoryCategory.Workspace, "sum");
         HashSet<Parameter> before = [.. set.Active.Select(e => e.Parameter).Where(p => p.HasGradient)];
         LossTerm recorded = default;
         CudaGraph graph = Capture(() =>
@@ -93,18 +94,19 @@ internal sealed class StepRecorder(CudaDevice device, IObjective objective, Para
                 Random = random,
                 IsTraining = true,
                 ActivationCheckpointing = checkpointing,
-                Inputs = inputs,
+                Inputs = places.Inputs,
             });
             if (terms is not [LossTerm term] || !tape.RequiresGradient(term.Sum))
             {
                 throw new ConfigurationException($"A recorded step needs an objective of one term that depends on the trained parameters; this one has {terms.Count}. Switch cudaGraph off.");
             }
 
-            sum.CopyFrom(Tape.Detach(term.Sum));
-            tape.Backward(term.Sum, seed);
+            places.Sum.CopyFrom(Tape.Detach(term.Sum));
+            tape.Backward(term.Sum, places.Seed);
             recorded = term;
         });
-        return new Recording(graph, inputs, seed, sum, recorded, [.. set.Active.Select(e => e.Parameter).Where(p => p.HasGradient && !before.Contains(p))], slabs);
+        Parameter[] touched = [.. set.Active.Select(e => e.Parameter).Where(p => p.HasGradient && !before.Contains(p))];
+        return new Recording(graph, recorded, touched, c.Arena.Report().Peak, slabs);
     }
 
     private CudaGraph Capture(Action work)
@@ -122,5 +124,15 @@ internal sealed class StepRecorder(CudaDevice device, IObjective objective, Para
     /// <summary>What must be the same for a recording to serve: the batch's form, and whether its gradients are the first of the step.</summary>
     private readonly record struct Form(int Rows, int Length, bool IsPlain, bool IsFirst);
 
-    private sealed record Recording(CudaGraph Graph, BatchInputs Inputs, Tensor Seed, Tensor Sum, LossTerm Term, IReadOnlyList<Parameter> Touched, int Slabs);
+    /// <summary>Memory that every recording of a form reads and writes, whatever the step's arena does.</summary>
+    private sealed record Places(BatchInputs Inputs, Tensor Seed, Tensor Sum);
+
+    private sealed record Recording(CudaGraph Graph, LossTerm Term, IReadOnlyList<Parameter> Touched, MemoryUse Peak, int Slabs);
+
+    private sealed class Slot
+    {
+        public Places? Places { get; set; }
+
+        public Recording? Recording { get; set; }
+    }
 }
