@@ -19,16 +19,20 @@ public sealed unsafe partial class CudaDevice
 
     /// <inheritdoc/>
     /// <exception cref="KernelCompileException">A kernel does not compile: names file and line.</exception>
-    public override void Prepare() => Prepare([.. KernelSource.Families]);
+    public override void Prepare() => Prepare(KernelSource.Families);
 
     /// <summary>Compiles and loads some kernel files in parallel; all others are compiled when they are first needed.</summary>
     /// <param name="families">File names without their ending, as docs/kernels.md lists them.</param>
     /// <exception cref="KernelCompileException">A kernel does not compile: names file and line.</exception>
-    public void Prepare(params ReadOnlySpan<string> families)
+    public void Prepare(IReadOnlyCollection<string> families)
     {
+        ArgumentNullException.ThrowIfNull(families);
         Enter();
-        _kernels.Load(families.ToArray());
+        _kernels.Load(families);
     }
+
+    /// <summary>The kernel files that are loaded.</summary>
+    internal IReadOnlyCollection<string> LoadedFamilies => _kernels.Families;
 
     /// <summary>Compiles a kernel file that is not one of Graft's own, to be launched by `new Kernel(family, name)`. It may include common.cuh.</summary>
     internal void AddKernels(string family, string text)

@@ -8,6 +8,9 @@ internal sealed unsafe class KernelLibrary(string architecture) : IDisposable
 {
     private readonly Dictionary<string, nint> _modules = [];
 
+    /// <summary>The files that are loaded.</summary>
+    public IReadOnlyCollection<string> Families => _modules.Keys;
+
     /// <summary>Loads files; what is not in the cache is compiled in parallel.</summary>
     public void Load(IReadOnlyCollection<string> families)
     {

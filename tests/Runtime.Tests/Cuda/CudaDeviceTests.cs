@@ -201,13 +201,14 @@ public class CudaDeviceTests
     {
         using CudaDevice device = CudaTestDevice.Open();
         device.Prepare();
+        Assert.That(device.LoadedFamilies, Is.EquivalentTo(KernelSource.Families));
         int compiled = KernelCompiler.Default.Compiled;
         using Arena arena = new(device, "prepared");
         Tape tape = Tape.None(arena);
         Tensor x = arena.Create<float>(new Shape(2, 3), [1, 2, 3, 4, 5, 6], MemoryCategory.Workspace);
         Assert.That(tape.Softmax(tape.Silu(tape.Add(x, x))).ToArray<float>().Sum(), Is.EqualTo(2).Within(1e-6));
         Assert.That(KernelCompiler.Default.Compiled, Is.EqualTo(compiled));
-        Assert.That(() => device.Prepare("no_such_family"), Throws.TypeOf<GraftException>().With.Message.Contains("no_such_family"));
+        Assert.That(() => device.Prepare(["no_such_family"]), Throws.TypeOf<GraftException>().With.Message.Contains("no_such_family"));
     }
 
     [Test]
