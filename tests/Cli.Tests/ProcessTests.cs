@@ -22,8 +22,8 @@ internal sealed class ProcessTests
         string output = Path.Combine(folder.Path, "out");
         string data = folder.File("data.jsonl", string.Join('\n', File.ReadLines(Sample.Data).Take(64)));
         string program = Path.Combine(Sample.Root, "samples", name, "bin", Configuration, "net10.0", name + ".dll");
-        (int code, string text) = await Run([program, Sample.Model, data, output, "4"]);
-        Assert.That(code, Is.Zero, text);
+        (int code, string text, string error) = await Run([program, Sample.Model, data, output, "4"]);
+        Assert.That(code, Is.Zero, text + error);
         string[] steps = [.. text.Split('\n').Where(l => l.StartsWith("step ", StringComparison.Ordinal))];
         Assert.That(steps, Has.Length.EqualTo(4), text);
         Assert.That(Loss(steps[^1]), Is.LessThan(Loss(steps[0])));
@@ -48,8 +48,8 @@ internal sealed class ProcessTests
             $"output.path={folder.Path}", $"data.cache={folder.Path}",
         ];
         string tool = Path.Combine(AppContext.BaseDirectory, "graft.dll");
-        (int code, string text) = await Run([tool, "train", file, "--json", .. sets.SelectMany(s => new[] { "--set", s })], ("GRAFT_MODELS", models));
-        Assert.That(code, Is.Zero, text);
+        (int code, string text, string error) = await Run([tool, "train", file, "--json", .. sets.SelectMany(s => new[] { "--set", s })], ("GRAFT_MODELS", models));
+        Assert.That(code, Is.Zero, text + error);
         using JsonDocument last = JsonDocument.Parse(text.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1]);
         Assert.That(last.RootElement.GetProperty("event").GetString(), Is.EqualTo("finished"));
         Assert.That(last.RootElement.GetProperty("resident_bytes").GetInt64(), Is.LessThan(s_limit));
@@ -65,6 +65,7 @@ internal sealed class ProcessTests
         (string, string)[] environment = CudaTestDevice.IsGpu
             ? []
             : [("GRAFT_CUDA_PATH", CudaTestDevice.EmulatorFolder), ("GRAFT_CACHE", Path.Combine(CudaTestDevice.EmulatorFolder, "kernels"))];
+        string tool = Path.Combine(AppContext.BaseDirectory, "graft.dll");
         JsonElement cpu = await Finished("cpu"), card = await Finished("cuda");
         foreach (string name in new[] { "perplexity_before", "perplexity_after" })
         {
@@ -75,12 +76,15 @@ internal sealed class ProcessTests
         Assert.That(device, Does.StartWith("cuda:0 ("));
         Assert.That(device.Contains("emulator (no GPU)", StringComparison.Ordinal), Is.EqualTo(!CudaTestDevice.IsGpu));
 
+        (int done, string evaluated, string notes) = await Run([tool, "eval", Sample.RunFile, "--device", "cuda", "--samples", "2"], environment);
+        Assert.That(done, Is.Zero, evaluated + notes);
+        Assert.That(notes.Contains("emulator (no GPU)", StringComparison.Ordinal), Is.EqualTo(!CudaTestDevice.IsGpu), notes);
+
         async Task<JsonElement> Finished(string on)
         {
             using TemporaryFolder folder = new();
-            string tool = Path.Combine(AppContext.BaseDirectory, "graft.dll");
-            (int code, string text) = await Run([tool, "train", Sample.RunFile, "--json", "--device", on, .. Sample.Small(folder.Path)], environment);
-            Assert.That(code, Is.Zero, text);
+            (int code, string text, string error) = await Run([tool, "train", Sample.RunFile, "--json", "--device", on, .. Sample.Small(folder.Path)], environment);
+            Assert.That(code, Is.Zero, text + error);
             using JsonDocument last = JsonDocument.Parse(text.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1]);
             return last.RootElement.Clone();
         }
@@ -92,7 +96,7 @@ internal sealed class ProcessTests
         return double.Parse(number, System.Globalization.CultureInfo.InvariantCulture);
     }
 
-    private static async Task<(int Code, string Output)> Run(string[] args, params (string Name, string Value)[] environment)
+    private static async Task<(int Code, string Output, string Error)> Run(string[] args, params (string Name, string Value)[] environment)
     {
         ProcessStartInfo start = new("dotnet", args) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Sample.Root };
         foreach ((string name, string value) in environment)
@@ -104,6 +108,6 @@ internal sealed class ProcessTests
         Task<string> error = process.StandardError.ReadToEndAsync();
         string output = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
-        return (process.ExitCode, process.ExitCode == 0 ? output : output + await error);
+        return (process.ExitCode, output, await error);
     }
 }

@@ -37,7 +37,7 @@ internal static class EvalCommand
     private static int Run(ToolConsole console, RunFile run, string? data, string[] adapters, long? samples, bool json, CancellationToken cancellation)
     {
         string file = data ?? run.Data.Eval ?? throw new UsageException("there is no evaluation data: give --data, or set data.eval in the run file.");
-        using Device device = DeviceName.Create(run.Training.Device, run.Training.Threads);
+        using Device device = console.Open(run.Training.Device, run.Training.Threads);
         using LoadedModel model = LoadedModel.Load(run.Model.Path, device, run.Model.DType, run.Model.Tokenizer, activations: run.Model.Activations);
         foreach (string adapter in adapters)
         {

@@ -39,7 +39,7 @@ internal static class GenerateCommand
                 throw new UsageException("--set changes a run file, and none was given.");
             }
 
-            using Device device = DeviceName.Create(
+            using Device device = console.Open(
                 parsed.GetValue(place) ?? run?.Training.Device ?? "cpu",
                 run is not null && parsed.GetValue(threads) == 0 ? run.Training.Threads : parsed.GetValue(threads));
             using LoadedModel model = run is null

@@ -28,7 +28,7 @@ internal static class MergeCommand
                 throw new UsageException("--output is the model itself; the merged model needs a folder of its own.");
             }
 
-            using Device device = DeviceName.Create(parsed.GetValue(place) ?? "cpu");
+            using Device device = console.Open(parsed.GetValue(place) ?? "cpu");
             using LoadedModel model = LoadedModel.Load(source, device, parsed.GetRequiredValue(dtype));
             List<string> names = [];
             foreach (string adapter in parsed.GetRequiredValue(adapters))
