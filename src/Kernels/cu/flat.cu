@@ -7,7 +7,9 @@
 #include "flat.cuh"
 
 // ---- whole blocks ------------------------------------------------------------------------------------------------------------------------------------
-__device__ __forceinline__ void scale(float* x, i64 n, float factor)
+// x ← f(x).
+template <typename F>
+__device__ __forceinline__ void change(float* x, i64 n, F f)
 {
     int count;
     i64 at = first_element(n, count);
@@ -18,11 +20,16 @@ __device__ __forceinline__ void scale(float* x, i64 n, float factor)
 #pragma unroll
         for (int i = 0; i < WIDTH; i++)
         {
-            four.at[i] *= factor;
+            four.at[i] = f(four.at[i]);
         }
 
         store_four(x + at, four, count, whole);
     }
+}
+
+__device__ __forceinline__ void scale(float* x, i64 n, float factor)
+{
+    change(x, n, [=](float value) { return value * factor; });
 }
 
 GRAFT_KERNEL flat_scale(float* x, i64 n, float factor)
@@ -40,23 +47,10 @@ GRAFT_KERNEL flat_clip(float* x, i64 n, const double* sum, float limit)
     }
 }
 
+// NaN stays.
 GRAFT_KERNEL flat_clamp(float* x, i64 n, float limit)
 {
-    int count;
-    i64 at = first_element(n, count);
-    if (count > 0)
-    {
-        bool whole = count == WIDTH && is_aligned_four(x);
-        Four<float> four = load_four(x + at, count, whole);
-#pragma unroll
-        for (int i = 0; i < WIDTH; i++)
-        {
-            float value = four.at[i];
-            four.at[i] = value < -limit ? -limit : value > limit ? limit : value; // NaN stays
-        }
-
-        store_four(x + at, four, count, whole);
-    }
+    change(x, n, [=](float value) { return value < -limit ? -limit : value > limit ? limit : value; });
 }
 
 // y += factor · x, fused as on the CPU.
