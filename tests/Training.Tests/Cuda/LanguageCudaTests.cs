@@ -147,12 +147,7 @@ public sealed class LanguageCudaTests
     {
         TinyOptions shape = s_run with { Steps = 1, Length = 40, Checkpointing = checkpointing, DType = weights, Activations = activations };
         AdapterConfig? config = adapter ? s_lora with { Dropout = 0.1f } : null;
-        using LanguageRun real = new(shape, adapter: config);
-        StepCompleted step = (await real.Run()).OfType<StepCompleted>().First();
-        using LanguageRun planned = new(shape with { Meta = true }, adapter: config);
-        TrainingPlan plan = await TrainingPlan.OfAsync(planned.Trainer);
-        Assert.That(plan.Persistent, Is.EqualTo(step.Memory));
-        Assert.That(plan.StepPeak, Is.EqualTo(step.StepPeak));
+        await PlanIsPeak(shape, config);
     }
 
     [Test]
@@ -160,12 +155,7 @@ public sealed class LanguageCudaTests
     {
         TinyOptions shape = s_run with { Steps = 2, DType = DType.BF16, Activations = activations };
         DoraConfig config = new() { TargetModules = ModulePattern.AllLinear, Rank = 2 };
-        using LanguageRun real = new(shape, adapter: config);
-        StepCompleted step = (await real.Run()).OfType<StepCompleted>().First();
-        using LanguageRun planned = new(shape with { Meta = true }, adapter: config);
-        TrainingPlan plan = await TrainingPlan.OfAsync(planned.Trainer);
-        Assert.That(plan.Persistent, Is.EqualTo(step.Memory));
-        Assert.That(plan.StepPeak, Is.EqualTo(step.StepPeak));
+        await PlanIsPeak(shape, config);
     }
 
     [Test]
@@ -178,6 +168,16 @@ public sealed class LanguageCudaTests
         EvaluationResult actual = (await cuda.Run()).OfType<EvaluationCompleted>().First().Result;
         Assert.That(actual.Loss, Is.EqualTo(expected.Loss).Within(1e-5));
         Assert.That(actual with { Loss = 0 }, Is.EqualTo(expected with { Loss = 0 }));
+    }
+
+    private static async Task PlanIsPeak(TinyOptions shape, AdapterConfig? config)
+    {
+        using LanguageRun real = new(shape, adapter: config);
+        StepCompleted step = (await real.Run()).OfType<StepCompleted>().First();
+        using LanguageRun planned = new(shape with { Meta = true }, adapter: config);
+        TrainingPlan plan = await TrainingPlan.OfAsync(planned.Trainer);
+        Assert.That(plan.Persistent, Is.EqualTo(step.Memory));
+        Assert.That(plan.StepPeak, Is.EqualTo(step.StepPeak));
     }
 
     private static async Task Agree(LanguageRun cpu, LanguageRun cuda, double tolerance)
