@@ -1,14 +1,15 @@
+using System.Diagnostics.CodeAnalysis;
 using Graft.Bench.Peers;
 using Graft.Bench.Report;
 using Graft.Bench.Works;
 
 namespace Graft.Bench;
 
-/// <summary>`Graft.Bench [works] [--quick] [--ours] [--out folder]`: runs works and writes their results.</summary>
+/// <summary>`Graft.Bench [works] [--quick] [--ours] [--guard] [--out folder]`: runs works and writes their results.</summary>
 internal static class BenchCommand
 {
     private const string Usage = """
-        Graft.Bench [work ...] [--quick] [--ours] [--out folder]
+        Graft.Bench [work ...] [--quick] [--ours] [--guard] [--out folder]
 
           machine    peak F32 arithmetic, read and copy bandwidth
           sgemm      matrix products                                       beside torch.mm
@@ -19,6 +20,7 @@ internal static class BenchCommand
           gpu        works on a CUDA card, see docs/gpu.md; gpu --help
 
         Without a name, all but kernels are run. --quick is a smoke run with small models; its results go to artifacts/bench. --ours leaves the peer out.
+        Results are compared with the last committed ones of the same machine kind; what fell by more than 10 % is printed, and --guard makes that an error.
         GRAFT_MODELS names a folder with a GGUF file of SmolLM2-135M; without it the weights are drawn.
         """;
 
@@ -46,10 +48,10 @@ internal static class BenchCommand
             return complaint is null ? 0 : 2;
         }
 
-        Torch.Prepare(options!.OursOnly);
+        Torch.Prepare(options.OursOnly);
         Console.WriteLine(Torch.IsAvailable ? $"peer: {Torch.Version}, {Torch.Threads} threads" : $"no peer: {Torch.Reason}");
-        ResultFile results = new(options);
-        results.Limits = Machine.Measure(options.Quick);
+        options = options with { Limits = Machine.Measure(options.Quick) };
+        ResultFile results = new(options, RepositoryRoot());
         bool failed = false;
         foreach (string name in options.Works)
         {
@@ -72,14 +74,19 @@ internal static class BenchCommand
             results.Write(); // after each: whoever ends a long run keeps what is done
         }
 
-        Console.WriteLine($"written: {results.Path}, and a table beside it");
-        return failed ? 1 : 0;
+        foreach (Fall fall in results.Fallen)
+        {
+            Console.WriteLine($"fell against {results.ComparedWith}: {fall}");
+        }
+
+        Console.WriteLine($"written: {results.Path}, with a table and a picture beside it");
+        return failed || (options.Guard && results.Fallen.Count > 0) ? 1 : 0;
     }
 
-    private static bool TryParse(string[] args, out BenchOptions? options, out string? complaint)
+    private static bool TryParse(string[] args, [NotNullWhen(true)] out BenchOptions? options, out string? complaint)
     {
         List<string> works = [];
-        bool quick = false, oursOnly = false;
+        bool quick = false, oursOnly = false, guard = false;
         string? folder = null;
         (options, complaint) = (null, null);
         for (int i = 0; i < args.Length; i++)
@@ -91,6 +98,9 @@ internal static class BenchCommand
                     break;
                 case "--ours":
                     oursOnly = true;
+                    break;
+                case "--guard":
+                    guard = true;
                     break;
                 case "--out" when i + 1 < args.Length:
                     folder = args[++i];
@@ -110,7 +120,7 @@ internal static class BenchCommand
         }
 
         folder ??= Path.Combine(RepositoryRoot(), quick ? "artifacts/bench" : "bench/results");
-        options = new BenchOptions(works.Count > 0 ? works : [.. WorkTable.All.Select(w => w.Name)], quick, folder, oursOnly);
+        options = new BenchOptions(works.Count > 0 ? works : [.. WorkTable.All.Select(w => w.Name)], quick, folder, oursOnly) { Guard = guard };
         return true;
     }
 

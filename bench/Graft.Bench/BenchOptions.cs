@@ -7,9 +7,15 @@ namespace Graft.Bench;
 /// <param name="OursOnly">Leaves the peer out.</param>
 internal sealed record BenchOptions(IReadOnlyList<string> Works, bool Quick, string Folder, bool OursOnly)
 {
-    /// <summary>How many rounds a pair is measured at most.</summary>
-    public int Rounds => Quick ? 2 : 10;
+    /// <summary>What the machine can do at most, measured before the first work.</summary>
+    public MachineLimits Limits { get; init; }
 
-    /// <summary>A pair is not begun anew after this time, if it has three rounds.</summary>
-    public TimeSpan Budget => TimeSpan.FromSeconds(Quick ? 10 : 60);
+    /// <summary>Fails where a figure fell against the last committed results.</summary>
+    public bool Guard { get; init; }
+
+    /// <summary>How many rounds sides are measured at most.</summary>
+    public int Rounds { get; init; } = Quick ? 2 : 10;
+
+    /// <summary>A round is not begun after this time, if there were three.</summary>
+    public TimeSpan Budget { get; init; } = TimeSpan.FromSeconds(Quick ? 10 : 60);
 }

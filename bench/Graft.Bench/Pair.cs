@@ -17,10 +17,10 @@ internal readonly record struct Times(double Median, double Spread, int Count)
     }
 }
 
-/// <summary>Measures two sides in turn, so that a change of the machine's mood meets both.</summary>
+/// <summary>Measures sides in turn, so that a change of the machine's mood meets all of them.</summary>
 internal static class Pair
 {
-    // Threads of either side may spin for a moment after their last work.
+    // Threads of a side may spin for a moment after their last work.
     private static readonly TimeSpan s_settle = TimeSpan.FromMilliseconds(30);
 
     /// <summary>A B A B ..., after both were warmed up. A measurement repeats its side for at least a fifth of a second.</summary>
@@ -31,10 +31,16 @@ internal static class Pair
     /// <param name="repeat">False measures one run at a time.</param>
     public static (Times Ours, Times? Theirs) Measure(BenchOptions options, Action ours, Action? theirs, int warmUps = 2, bool repeat = true)
     {
+        Times[] times = InTurn(options, theirs is null ? [ours] : [ours, theirs], warmUps, repeat);
+        return (times[0], theirs is null ? null : times[1]);
+    }
+
+    /// <summary>The same for any number of sides: A B C A B C ...</summary>
+    public static Times[] InTurn(BenchOptions options, IReadOnlyList<Action> sides, int warmUps = 2, bool repeat = true)
+    {
         double seconds = options.Quick ? 0 : 1;
-        int oursPerRound = WarmUp(ours, warmUps, seconds, repeat);
-        int theirsPerRound = theirs is null ? 0 : WarmUp(theirs, warmUps, seconds, repeat);
-        List<double> a = [], b = [];
+        int[] runs = [.. sides.Select(side => WarmUp(side, warmUps, seconds, repeat))];
+        List<double>[] times = [.. sides.Select(_ => new List<double>())];
         long begun = Stopwatch.GetTimestamp();
         for (int round = 0; round < options.Rounds; round++)
         {
@@ -43,14 +49,13 @@ internal static class Pair
                 break;
             }
 
-            a.Add(Time(ours, oursPerRound, repeat));
-            if (theirs is not null)
+            for (int i = 0; i < sides.Count; i++)
             {
-                b.Add(Time(theirs, theirsPerRound, repeat));
+                times[i].Add(Time(sides[i], runs[i], repeat));
             }
         }
 
-        return (Times.Of(a), b.Count == 0 ? null : Times.Of(b));
+        return [.. times.Select(Times.Of)];
     }
 
     // At least so many runs and so many seconds: the runtime compiles what is called often once more, in the background.

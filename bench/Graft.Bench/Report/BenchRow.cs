@@ -1,8 +1,11 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+
 namespace Graft.Bench.Report;
 
 /// <summary>One line of results.</summary>
-/// <param name="Work">The work and what of it was measured.</param>
-/// <param name="Unit">Of both figures: ms, tokens/s, GFLOP/s, GB/s.</param>
+/// <param name="Work">The work and what of it was measured; stable, since later results are compared by it.</param>
+/// <param name="Unit">Of both figures: s, ms, us, MiB and % (less is better); tokens/s, GFLOP/s, GB/s and x (more is better).</param>
 /// <param name="Ours">Our figure, the median.</param>
 internal sealed record BenchRow(string Work, string Unit, double Ours)
 {
@@ -24,8 +27,26 @@ internal sealed record BenchRow(string Work, string Unit, double Ours)
     /// <summary>How many rounds.</summary>
     public int Rounds { get; init; }
 
+    /// <summary>Bytes that one run reads and writes at least, for the roofline; a token is a run where the unit is tokens/s.</summary>
+    public double? Bytes { get; init; }
+
+    /// <summary>Floating-point operations of one run, a multiply and an add counting as two.</summary>
+    public double? Flops { get; init; }
+
     /// <summary>True where less is better.</summary>
-    public bool LessIsBetter => Unit is "ms" or "MiB";
+    public bool LessIsBetter => Unit is "s" or "ms" or "us" or "MiB" or "%";
+
+    /// <summary>Seconds of one run of ours, as far as the unit tells.</summary>
+    public double? Seconds => Unit switch
+    {
+        "s" => Ours,
+        "ms" => Ours / 1e3,
+        "us" => Ours / 1e6,
+        "tokens/s" => 1 / Ours,
+        "GFLOP/s" => Flops / (Ours * 1e9),
+        "GB/s" => Bytes / (Ours * 1e9),
+        _ => null,
+    };
 
     /// <summary>How many times better ours is: above 1 ours wins, whatever the unit.</summary>
     public double? Ratio => Theirs is not { } theirs || Ours == 0 || theirs == 0 ? null : LessIsBetter ? theirs / Ours : Ours / theirs;
@@ -54,4 +75,30 @@ internal sealed record BenchRow(string Work, string Unit, double Ours)
         TheirsSpread = times.Theirs?.Spread ?? 0,
         Rounds = times.Ours.Count,
     };
+
+    /// <summary>The row of a result file.</summary>
+    /// <param name="limits">Of the machine, in the same run.</param>
+    public JsonObject ToJson(MachineLimits limits) => new()
+    {
+        ["work"] = Work,
+        ["peer"] = Peer,
+        ["ours"] = Rounded(Ours),
+        ["theirs"] = Rounded(Theirs),
+        ["unit"] = Unit,
+        ["ratio"] = Rounded(Ratio),
+        ["target"] = Rounded(Target),
+        ["met"] = Met,
+        ["oursSpread"] = Rounded(OursSpread),
+        ["theirsSpread"] = Rounded(TheirsSpread),
+        ["rounds"] = Rounds,
+        ["agrees"] = !Failed,
+        ["roofline"] = Roofline.Of(this, limits)?.ToJson(),
+        ["note"] = Note,
+    };
+
+    /// <summary>Six significant digits; JSON knows no infinities.</summary>
+    public static JsonNode? Rounded(double? value)
+    {
+        return value is not { } v || !double.IsFinite(v) ? null : double.Parse(v.ToString("G6", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+    }
 }

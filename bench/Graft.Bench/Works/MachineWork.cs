@@ -11,7 +11,7 @@ internal sealed class MachineWork : IWork
     /// <inheritdoc/>
     public IEnumerable<BenchRow> Run(BenchOptions options)
     {
-        MachineLimits limits = Machine.Measure(options.Quick);
+        MachineLimits limits = options.Limits;
         BenchRow Row(string what, string unit, double value) => new($"machine: {what}", unit, value) { Rounds = 5, Note = "best of 5" };
         yield return Row("F32 multiply-add, one core", "GFLOP/s", limits.PeakOneCore);
         yield return Row("F32 multiply-add, all cores", "GFLOP/s", limits.PeakAllCores);
