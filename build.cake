@@ -58,9 +58,32 @@ Task("Changelog")
 Task("Pack").IsDependentOn("Build").Does(() => Dotnet($"pack {Solution} -c {configuration} --no-build -o artifacts/packages"));
 
 Task("Bench")
-    .Description("Whole steps, products and generation beside their peers; results under bench/results.")
+    .Description("Whole steps, products and generation beside their peers; results, table and picture under bench/results, the newest in docs/performance.md. "
+        + "--arguments=\"gpt2 --quick\" for the program; --peers=false leaves llama.cpp, OpenBLAS and llm.c out.")
     .IsDependentOn("Build")
-    .Does(() => Dotnet($"run -c {configuration} --no-build --project bench/Graft.Bench -- {Argument("arguments", "")}"));
+    .Does(() =>
+{
+    Dictionary<string, string> environment = new();
+    if (IsRunningOnLinux())
+    {
+        StartProcess("bash", "bench/patch-torchsharp.sh"); // says why where it cannot, and our side is measured alone
+        string peers = MakeAbsolute(Directory("artifacts/peers")).FullPath;
+        if (Argument("peers", true))
+        {
+            StartProcess("bash", $"bench/fetch-peers.sh {peers}"); // rows of a peer that cannot be had say so
+        }
+
+        foreach ((string variable, string file) in new[] { ("GRAFT_LLAMA_BENCH", "llama-bench"), ("GRAFT_OPENBLAS", "openblas/libopenblas.so.0"), ("GRAFT_LLM_C", "llmc_step") })
+        {
+            if (!HasEnvironmentVariable(variable) && FileExists($"{peers}/{file}"))
+            {
+                environment[variable] = $"{peers}/{file}";
+            }
+        }
+    }
+
+    Dotnet($"run -c {configuration} --no-build --project bench/Graft.Bench -- {Argument("arguments", "")}", environment);
+});
 
 Task("GpuSmoke")
     .Description("The benchmarks of a card at tiny sizes on the emulated driver: that they run, no figures. Needs g++.")

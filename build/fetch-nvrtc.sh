@@ -16,10 +16,6 @@ dir=${1:-$root/artifacts/nvrtc}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
-for tool in apt-get dpkg-deb awk; do
-    command -v "$tool" >/dev/null || [[ -e $dir/libnvrtc.so.12 ]] || cannot "$tool is missing: this is not Debian or one of its relatives."
-done
-
 # One at a time: test projects run side by side.
 if command -v flock >/dev/null; then
     exec 9>"$dir/.lock"
@@ -27,46 +23,12 @@ if command -v flock >/dev/null; then
 fi
 
 [[ -e $dir/libnvrtc.so.12 ]] && exit 0
-[[ $(dpkg --print-architecture) == amd64 ]] || cannot "the packages are for x86-64, this is $(dpkg --print-architecture)."
 
 state=$(mktemp -d)
 trap 'rm -rf "$state"' EXIT
-mkdir -p "$state/lists/partial" "$state/archives/partial" "$state/debs" "$state/root"
-
-# The machine's own Debian entry (it has the suite that the system itself is of), with its address, proxy and key, but another suite and component.
-# Both formats of apt are read.
-suite=$(. /etc/os-release && [[ ${ID:-} == debian ]] && echo "${VERSION_CODENAME:-}") || cannot "this is not Debian."
-for file in /etc/apt/sources.list.d/*.sources; do
-    [[ -e $file ]] || continue
-    awk -v suite="$suite" 'BEGIN { RS = ""; ORS = "\n\n" } $0 ~ "(^|\n)Suites:[^\n]* " suite "( |\n|$)" && !/(^|\n)Enabled: *no/ { print; exit }' "$file" |
-        sed -e 's/^Suites:.*/Suites: trixie/' -e 's/^Components:.*/Components: non-free/' -e 's/^Types:.*/Types: deb/' >"$state/nvrtc.sources"
-    [[ -s $state/nvrtc.sources ]] && break
-done
-
-if [[ ! -s $state/nvrtc.sources ]]; then
-    rm -f "$state/nvrtc.sources"
-    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-        awk -v suite="$suite" '$1 == "deb" {
-            address = 2
-            options = ""
-            if ($2 ~ /^\[/) {
-                while (address < NF && $address !~ /\]$/) { options = options " " $address; address += 1 }
-                options = options " " $address
-                address += 1
-            }
-            if ($(address + 1) == suite) { print "deb" options, $address, "trixie non-free"; exit }
-        }' >"$state/nvrtc.list"
-    [[ -s $state/nvrtc.list ]] || cannot "apt has no source of $suite to take the address from."
-fi
-
-sources=("$state"/nvrtc.*)
-apt=(apt-get -qq
-    -o "Dir::Etc::sourcelist=${sources[0]}" -o Dir::Etc::sourceparts=/dev/null
-    -o "Dir::State::Lists=$state/lists" -o "Dir::Cache::archives=$state/archives" -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache="
-    -o APT::Update::Error-Mode=any -o Acquire::Languages=none -o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30)
-[[ $(id -u) -ne 0 ]] || apt+=(-o APT::Sandbox::User=root)
-
-"${apt[@]}" update >"$state/log" 2>&1 || cannot "the package list cannot be fetched: $(tail -n 3 "$state/log" | tr '\n' ' ')"
+mkdir -p "$state/debs" "$state/root"
+. "$root/build/debian.sh"
+debian_apt "$state" trixie non-free || cannot "$debian_reason"
 (cd "$state/debs" && "${apt[@]}" download libnvrtc12 libnvrtc-builtins12.4) >"$state/log" 2>&1 ||
     cannot "the packages cannot be fetched: $(tail -n 3 "$state/log" | tr '\n' ' ')"
 for deb in "$state"/debs/*.deb; do

@@ -14,7 +14,11 @@ internal static class BenchCommand
           machine    peak F32 arithmetic, read and copy bandwidth
           sgemm      matrix products                                       beside torch.mm
           gpt2       GPT-2 124M, full training steps, AdamW                beside TorchSharp
+          llm.c      the same step                                         beside llm.c, which GRAFT_LLM_C names
           smollm2    SmolLM2-135M, LoRA training steps, AdamW              beside TorchSharp
+          smollm2-checkpointing   the same, our layers run again in backward
+          adapters   steps of other adapters                               beside our LoRA
+          growth     cost of a step by tokens, layers and cores
           generate   SmolLM2-135M, cached greedy generation                beside TorchSharp
           kernels    single kernels, by BenchmarkDotNet
           gpu        works on a CUDA card, see docs/gpu.md; gpu --help

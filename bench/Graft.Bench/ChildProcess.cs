@@ -5,16 +5,29 @@ using Graft.Bench.Works;
 
 namespace Graft.Bench;
 
-/// <summary>Peak resident memory of one side: a process of its own runs that side alone and reports.</summary>
+/// <summary>Resident bytes of a process.</summary>
+/// <param name="Peak">The most at any time.</param>
+/// <param name="Settled">Those at the end of its work, before anything was freed.</param>
+internal readonly record struct ResidentMemory(long Peak, long Settled);
+
+/// <summary>Resident memory of one side: a process of its own runs that side alone and reports.</summary>
 internal static class ChildProcess
 {
     /// <summary>The first argument of such a process.</summary>
     public const string Switch = "--side";
 
-    private const string Answered = "peak resident bytes: ";
+    private const string Answered = "resident bytes, peak and settled: ";
+
+    private static long s_settled;
 
     /// <summary>Runs one side of a work elsewhere; its peak in bytes, null where that could not be found out.</summary>
-    public static long? PeakBytes(IWork work, string side, bool quick)
+    public static long? PeakBytes(IWork work, string side, bool quick) => Memory(work, side, quick)?.Peak;
+
+    /// <summary>Called by a work in such a process when it has reached its steady state.</summary>
+    public static void Settle() => s_settled = Resident("VmRSS:");
+
+    /// <summary>Runs one side of a work elsewhere; its memory, null where that could not be found out.</summary>
+    public static ResidentMemory? Memory(IWork work, string side, bool quick)
     {
         string? program = Environment.ProcessPath;
         if (program is null)
@@ -46,7 +59,8 @@ internal static class ChildProcess
         {
             if (line.StartsWith(Answered, StringComparison.Ordinal))
             {
-                return long.Parse(line.AsSpan(Answered.Length), CultureInfo.InvariantCulture);
+                long[] bytes = [.. line[Answered.Length..].Split(' ').Select(b => long.Parse(b, CultureInfo.InvariantCulture))];
+                return new ResidentMemory(bytes[0], bytes[1]);
             }
         }
 
@@ -70,21 +84,20 @@ internal static class ChildProcess
         }
 
         work.RunOneSide(side == "ours", quick);
-        Console.WriteLine(Answered + Peak().ToString(CultureInfo.InvariantCulture));
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Answered}{Resident("VmHWM:")} {s_settled}"));
         return 0;
     }
 
-    private static long Peak()
+    private static long Resident(string key)
     {
-        const string Key = "VmHWM:";
         if (File.Exists("/proc/self/status"))
         {
-            string line = File.ReadLines("/proc/self/status").First(l => l.StartsWith(Key, StringComparison.Ordinal));
+            string line = File.ReadLines("/proc/self/status").First(l => l.StartsWith(key, StringComparison.Ordinal));
             return 1024 * long.Parse(
-                line.AsSpan(Key.Length, line.Length - Key.Length - " kB".Length), NumberStyles.AllowLeadingWhite, CultureInfo.InvariantCulture);
+                line.AsSpan(key.Length, line.Length - key.Length - " kB".Length), NumberStyles.AllowLeadingWhite, CultureInfo.InvariantCulture);
         }
 
         using Process self = Process.GetCurrentProcess();
-        return self.PeakWorkingSet64;
+        return key == "VmHWM:" ? self.PeakWorkingSet64 : self.WorkingSet64;
     }
 }

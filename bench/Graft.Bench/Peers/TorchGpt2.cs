@@ -4,6 +4,9 @@ using TorchParameter = TorchSharp.Modules.Parameter;
 
 namespace Graft.Bench.Peers;
 
+/// <summary>Sizes of a GPT-2.</summary>
+internal sealed record Gpt2Sizes(int Vocabulary, int Positions, int Width, int Layers, int Heads);
+
 /// <summary>GPT-2 in the peer's own terms: fused attention and layer norms, weights stored (out, in) as its linear layers want them.</summary>
 internal sealed class TorchGpt2 : ITorchModel
 {
@@ -16,13 +19,13 @@ internal sealed class TorchGpt2 : ITorchModel
     private readonly long _width;
 
     /// <summary>A model of the given sizes, F32, all trained.</summary>
-    public TorchGpt2(TorchWeights weights, long vocabulary, long positions, long width, int layers, int heads)
+    public TorchGpt2(TorchWeights weights, Gpt2Sizes sizes)
     {
-        _width = width;
-        _wte = weights.Take("transformer.wte.weight", [vocabulary, width], trained: true);
-        _wpe = weights.Take("transformer.wpe.weight", [positions, width], trained: true);
-        _blocks = [.. Enumerable.Range(0, layers).Select(i => new Block(weights, $"transformer.h.{i}", width, heads))];
-        _last = new Norm(weights, "transformer.ln_f", width);
+        _width = sizes.Width;
+        _wte = weights.Take("transformer.wte.weight", [sizes.Vocabulary, _width], trained: true);
+        _wpe = weights.Take("transformer.wpe.weight", [sizes.Positions, _width], trained: true);
+        _blocks = [.. Enumerable.Range(0, sizes.Layers).Select(i => new Block(weights, $"transformer.h.{i}", _width, sizes.Heads))];
+        _last = new Norm(weights, "transformer.ln_f", _width);
     }
 
     /// <inheritdoc/>

@@ -9,6 +9,7 @@ namespace Graft.Bench.Report;
 internal static class Chart
 {
     private const int LabelEnd = 330, PlotStart = 345, PlotEnd = 730, RatioEnd = 790, PeerStart = 805, Width = 980;
+    private const double Least = 1.0 / 8, Most = 16; // the axis at most; what lies beyond ends there, its number beside it
     private const int Line = 22, Head = 92, LabelLetters = 52, PeerLetters = 26;
 
     // Classes, not variables: some renderers know no variables, and all ignore a query that they do not know.
@@ -34,8 +35,8 @@ internal static class Chart
             (least, most) = (Math.Min(least, Math.Min(ratio, target)), Math.Max(most, Math.Max(ratio, target)));
         }
 
-        double from = Math.Floor(Math.Log2(least)), to = Math.Ceiling(Math.Log2(most));
-        double X(double ratio) => PlotStart + ((Math.Log2(ratio) - from) / (to - from) * (PlotEnd - PlotStart));
+        double from = Math.Floor(Math.Log2(Math.Max(least, Least))), to = Math.Ceiling(Math.Log2(Math.Min(most, Most)));
+        double X(double ratio) => PlotStart + ((Math.Clamp(Math.Log2(ratio), from, to) - from) / (to - from) * (PlotEnd - PlotStart));
         int lines = groups.Sum(g => g.Count() + 1);
         int bottom = Head + (lines * Line) + 6;
         StringBuilder svg = new();

@@ -9,10 +9,14 @@ namespace Graft.Bench.Works;
 /// <summary>A full training step of GPT-2: every parameter, F32, AdamW, drawn weights, no dropout.</summary>
 internal sealed class Gpt2Work : TrainingWork
 {
-    private const double LearningRate = 1e-4;
+    /// <summary>Of AdamW, weight decay 0.01.</summary>
+    public const double LearningRate = 1e-4;
 
     /// <inheritdoc/>
     public override string Name => "gpt2";
+
+    /// <inheritdoc/>
+    protected override TrainingTargets Targets { get; } = new(Step: 2.5, Steady: 1 / 0.6);
 
     /// <inheritdoc/>
     protected override string Describe(bool quick)
@@ -23,36 +27,40 @@ internal sealed class Gpt2Work : TrainingWork
     }
 
     /// <inheritdoc/>
-    protected override TokenBatch Batch(bool quick) => quick ? new TokenBatch(2, 32, 1000) : new TokenBatch(4, 64, 50257);
+    protected override TokenBatch Batch(bool quick) => Tokens(quick);
+
+    /// <summary>The batch.</summary>
+    public static TokenBatch Tokens(bool quick) => quick ? new TokenBatch(2, 32, Sizes(true).Vocabulary) : new TokenBatch(4, 64, Sizes(false).Vocabulary);
 
     /// <inheritdoc/>
-    protected override GraftTrainer Ours(CpuDevice device, bool quick)
+    protected override GraftTrainer Ours(CpuDevice device, bool quick) => Create(device, quick);
+
+    /// <summary>The trainer.</summary>
+    public static GraftTrainer Create(CpuDevice device, bool quick)
     {
-        PretrainedModel model = PretrainedModel.Create(Config(quick), device, new Rng(3));
+        PretrainedModel model = PretrainedModel.Create(Config(Sizes(quick)), device, new Rng(3));
         foreach (Parameter parameter in model.Model.Parameters)
         {
             parameter.Trainable = true;
         }
 
-        return new GraftTrainer(model, model.Model.Parameters, ActiveAdapters.None, Batch(quick), LearningRate);
+        return new GraftTrainer(model, model.Model.Parameters, ActiveAdapters.None, Tokens(quick), LearningRate);
     }
 
     /// <inheritdoc/>
     protected override ITrainer Theirs(GraftTrainer? source, bool quick)
     {
         TorchWeights weights = new(source?.Model.Parameters);
-        return quick
-            ? new TorchTrainer(new TorchGpt2(weights, 1000, 64, 128, 2, 4), weights, Batch(quick), LearningRate)
-            : new TorchTrainer(new TorchGpt2(weights, 50257, 1024, 768, 12, 12), weights, Batch(quick), LearningRate);
+        return new TorchTrainer(new TorchGpt2(weights, Sizes(quick)), weights, Batch(quick), LearningRate);
     }
 
-    private static string Config(bool quick) => """
-        {"model_type": "gpt2", "vocab_size": VOCABULARY, "n_positions": POSITIONS, "n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS,
+    /// <summary>Its sizes, or small ones.</summary>
+    public static Gpt2Sizes Sizes(bool quick) => quick ? new Gpt2Sizes(1000, 64, 128, 2, 4) : new Gpt2Sizes(50257, 1024, 768, 12, 12);
+
+    private static string Config(Gpt2Sizes s) => string.Create(
+        CultureInfo.InvariantCulture,
+        $$"""
+        {"model_type": "gpt2", "vocab_size": {{s.Vocabulary}}, "n_positions": {{s.Positions}}, "n_embd": {{s.Width}}, "n_layer": {{s.Layers}}, "n_head": {{s.Heads}},
          "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5}
-        """
-        .Replace("VOCABULARY", quick ? "1000" : "50257", StringComparison.Ordinal)
-        .Replace("POSITIONS", quick ? "64" : "1024", StringComparison.Ordinal)
-        .Replace("WIDTH", quick ? "128" : "768", StringComparison.Ordinal)
-        .Replace("LAYERS", quick ? "2" : "12", StringComparison.Ordinal)
-        .Replace("HEADS", quick ? "4" : "12", StringComparison.Ordinal);
+        """);
 }

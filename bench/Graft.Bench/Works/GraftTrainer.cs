@@ -3,6 +3,7 @@ using Graft.Models.Adapters;
 using Graft.Models.Architectures;
 using Graft.Models.Layers;
 using Graft.Runtime;
+using Graft.Training;
 using Graft.Training.Optimizers;
 
 namespace Graft.Bench.Works;
@@ -43,6 +44,12 @@ internal sealed class GraftTrainer : ITrainer
     /// <inheritdoc/>
     public Phases Last { get; private set; }
 
+    /// <summary>Layers are run again in backward instead of being kept.</summary>
+    public bool ActivationCheckpointing { get; init; }
+
+    /// <summary>Floating-point operations of a step.</summary>
+    public double Flops => FlopsEstimate.OfStep(Model, _batch.Tokens, _batch.Length, ActivationCheckpointing);
+
     /// <summary>The model.</summary>
     public ILanguageModel Model => _pretrained.Model;
 
@@ -60,6 +67,7 @@ internal sealed class GraftTrainer : ITrainer
         {
             Phase = ForwardPhase.Train,
             Adapters = _adapters,
+            ActivationCheckpointing = ActivationCheckpointing,
             Random = new Rng(5),
         };
         Tensor hidden = Model.Hidden(context, _step.Create<int>(shape, _batch.Ids, MemoryCategory.Activations));

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Graft.Bench.Peers;
+using Graft.Models.Adapters;
 using Graft.Models.Architectures;
 using Graft.Runtime;
 
@@ -8,6 +9,9 @@ namespace Graft.Bench.Works;
 /// <summary>SmolLM2-135M: its sizes, and a model of them, drawn or read from the GGUF file below GRAFT_MODELS.</summary>
 internal static class SmolLm2
 {
+    /// <summary>Of AdamW, weight decay 0.01.</summary>
+    public const double LearningRate = 5e-4;
+
     /// <summary>The sizes of its config.json, or small ones.</summary>
     public static LlamaSizes Sizes(bool quick) => quick
         ? new LlamaSizes(1000, 96, 192, 2, 3, 1, 32, 100000, 1e-5)
@@ -32,7 +36,20 @@ internal static class SmolLm2
             Console.Error.WriteLine($"{path} is not SmolLM2-135M; its weights are drawn instead.");
         }
 
-        return PretrainedModel.Create(Config(Sizes(quick)), device, new Rng(3));
+        return Drawn(device, Sizes(quick));
+    }
+
+    /// <summary>A drawn model of some sizes.</summary>
+    public static PretrainedModel Drawn(Device device, LlamaSizes sizes) => PretrainedModel.Create(Config(sizes), device, new Rng(3));
+
+    /// <summary>Trains an adapter on the frozen model.</summary>
+    public static GraftTrainer Trainer(CpuDevice device, bool quick, AdapterConfig adapter, TokenBatch batch, bool checkpointing = false)
+    {
+        const string Name = "bench";
+        PretrainedModel model = Create(device, quick);
+        AdapterHost host = new(model.Model);
+        IEnumerable<Parameter> trained = host.Attach(Name, adapter, new Rng(9)).Parameters.Select(p => p.Parameter);
+        return new GraftTrainer(model, trained, host.Active(Name), batch, LearningRate, () => host.Detach(Name)) { ActivationCheckpointing = checkpointing };
     }
 
     private static string? Find()

@@ -1,41 +1,41 @@
 using System.Globalization;
 using Graft.Bench.Peers;
 using Graft.Models.Adapters;
-using Graft.Models.Architectures;
 using Graft.Runtime;
 
 namespace Graft.Bench.Works;
 
 /// <summary>A LoRA training step of SmolLM2-135M: rank 16 on all linear layers but the head, frozen F32 base, AdamW.</summary>
-internal sealed class SmolLm2Work : TrainingWork
+/// <param name="checkpointing">Ours runs layers again in backward instead of keeping them; the peer keeps them.</param>
+internal sealed class SmolLm2Work(bool checkpointing = false) : TrainingWork
 {
-    private const double LearningRate = 5e-4;
-    private const int Rank = 16;
-    private const double Alpha = 32;
+    /// <summary>The adapter.</summary>
+    public static LoraConfig Lora { get; } = new() { Rank = 16, Alpha = 32, TargetModules = ModulePattern.AllLinear };
 
     /// <inheritdoc/>
-    public override string Name => "smollm2";
+    public override string Name => checkpointing ? "smollm2-checkpointing" : "smollm2";
+
+    /// <inheritdoc/>
+    protected override TrainingTargets Targets { get; } = checkpointing ? new(Peak: 4) : new(Tokens: 2, Peak: 2);
 
     /// <inheritdoc/>
     protected override string Describe(bool quick)
     {
         TokenBatch batch = Batch(quick);
         string model = SmolLm2.Describe(quick);
-        return string.Create(CultureInfo.InvariantCulture, $"{model}, LoRA r = {Rank} on all linear layers, batch {batch.Rows} x {batch.Length}, F32, AdamW");
+        return string.Create(CultureInfo.InvariantCulture, $"{model}, LoRA r = {Lora.Rank} on all linear layers, batch {batch.Rows} x {batch.Length}, F32, AdamW{(checkpointing ? "; ours keeps no activations of layers" : "")}");
     }
 
     /// <inheritdoc/>
-    protected override TokenBatch Batch(bool quick) => quick ? new TokenBatch(2, 32, 1000) : new TokenBatch(4, 128, 49152);
+    protected override TokenBatch Batch(bool quick) => Tokens(quick);
+
+    /// <summary>The batch.</summary>
+    public static TokenBatch Tokens(bool quick) => quick ? new TokenBatch(2, 32, 1000) : new TokenBatch(4, 256, 49152);
 
     /// <inheritdoc/>
     protected override GraftTrainer Ours(CpuDevice device, bool quick)
     {
-        PretrainedModel model = SmolLm2.Create(device, quick);
-        AdapterHost host = new(model.Model);
-        LoraConfig config = new() { Rank = Rank, Alpha = Alpha, TargetModules = ModulePattern.AllLinear };
-        AttachedAdapter adapter = host.Attach("bench", config, new Rng(9));
-        IEnumerable<Parameter> trained = adapter.Parameters.Select(p => p.Parameter);
-        return new GraftTrainer(model, trained, host.Active("bench"), Batch(quick), LearningRate, () => host.Detach("bench"));
+        return SmolLm2.Trainer(device, quick, Lora, Batch(quick), checkpointing);
     }
 
     /// <inheritdoc/>
@@ -43,6 +43,6 @@ internal sealed class SmolLm2Work : TrainingWork
     {
         TorchWeights weights = new(source is null ? null : [.. source.Model.Parameters, .. source.Trained]);
         TokenBatch batch = Batch(quick);
-        return new TorchTrainer(new TorchLlama(weights, SmolLm2.Sizes(quick), batch.Length, Rank, Alpha / Rank), weights, batch, LearningRate);
+        return new TorchTrainer(new TorchLlama(weights, SmolLm2.Sizes(quick), batch.Length, Lora.Rank, Lora.Alpha / Lora.Rank), weights, batch, SmolLm2.LearningRate);
     }
 }

@@ -5,16 +5,27 @@ using Graft.Runtime;
 
 namespace Graft.Bench.Works;
 
+/// <summary>The least ratios wanted of a training work; null where none is set.</summary>
+/// <param name="Step">Of a step's time.</param>
+/// <param name="Tokens">Of tokens per second.</param>
+/// <param name="Peak">Of the peak of resident memory.</param>
+/// <param name="Steady">Of resident memory after eight steps, where the peer's allocator has settled.</param>
+internal sealed record TrainingTargets(double? Step = null, double? Tokens = null, double? Peak = null, double? Steady = null);
+
 /// <summary>Whole training steps of both sides: first a check that they compute the same, then times by phase, tokens per second and peak memory.</summary>
 internal abstract class TrainingWork : IWork
 {
     private const string Peer = "TorchSharp";
     private const int CheckedSteps = 3;
+    private const int SteadySteps = 8;
     private const double Tolerance = 1e-4; // of the first loss, on the same weights
     private const double LaterTolerance = 2e-3; // of those after updates, where AdamW's first steps turn the sign of tiny gradients into whole learning rates
 
     /// <inheritdoc/>
     public abstract string Name { get; }
+
+    /// <summary>What is wanted.</summary>
+    protected abstract TrainingTargets Targets { get; }
 
     /// <summary>The step in words, for notes.</summary>
     protected abstract string Describe(bool quick);
@@ -31,8 +42,8 @@ internal abstract class TrainingWork : IWork
     /// <inheritdoc/>
     public IEnumerable<BenchRow> Run(BenchOptions options)
     {
-        long? oursPeak = ChildProcess.PeakBytes(this, "ours", options.Quick);
-        long? theirsPeak = Torch.IsAvailable ? ChildProcess.PeakBytes(this, "theirs", options.Quick) : null;
+        ResidentMemory? oursMemory = ChildProcess.Memory(this, "ours", options.Quick);
+        ResidentMemory? theirsMemory = Torch.IsAvailable ? ChildProcess.Memory(this, "theirs", options.Quick) : null;
         using CpuDevice device = new();
         using GraftTrainer ours = Ours(device, options.Quick);
         using ITrainer? theirs = Torch.IsAvailable ? Theirs(ours, options.Quick) : null;
@@ -45,23 +56,25 @@ internal abstract class TrainingWork : IWork
         note = string.Create(CultureInfo.InvariantCulture, $"{Describe(options.Quick)}; {note}; last loss {losses}");
         int tokens = Batch(options.Quick).Tokens;
         BenchRow row = BenchRow.Rate($"{Name}: step", "ms", 1, times, Peer);
-        yield return row with { Ours = 1e3 * times.Ours.Median, Theirs = 1e3 * times.Theirs?.Median, Target = 1, Failed = failed, Note = note };
-        yield return BenchRow.Rate($"{Name}: tokens", "tokens/s", tokens, times, Peer) with { Failed = failed };
+        yield return row with
+        {
+            Ours = 1e3 * times.Ours.Median,
+            Theirs = 1e3 * times.Theirs?.Median,
+            Target = Targets.Step,
+            Flops = ours.Flops,
+            Failed = failed,
+            Note = note,
+        };
+        yield return BenchRow.Rate($"{Name}: tokens", "tokens/s", tokens, times, Peer) with { Target = Targets.Tokens, Failed = failed };
         int rounds = times.Ours.Count;
         yield return Phase("forward", a, b, rounds, p => p.Forward);
         yield return Phase("backward", a, b, rounds, p => p.Backward);
         yield return Phase("forward and backward", a, b, rounds, p => p.Forward + p.Backward);
         yield return Phase("update", a, b, rounds, p => p.Update);
-        if (oursPeak is { } bytes)
+        if (oursMemory is { } memory)
         {
-            yield return new BenchRow($"{Name}: peak resident memory", "MiB", bytes / (double)(1 << 20))
-            {
-                Peer = theirsPeak is null ? null : Peer,
-                Theirs = theirsPeak / (double)(1 << 20),
-                Target = 1,
-                Rounds = 1,
-                Note = "each side in a process of its own, .NET included",
-            };
+            yield return Memory("peak resident memory", memory.Peak, theirsMemory?.Peak, Targets.Peak);
+            yield return Memory($"resident memory after {SteadySteps} steps", memory.Settled, theirsMemory?.Settled, Targets.Steady);
         }
     }
 
@@ -70,10 +83,12 @@ internal abstract class TrainingWork : IWork
     {
         using CpuDevice device = new();
         using ITrainer side = ours ? Ours(device, quick) : Theirs(null, quick);
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < SteadySteps; i++)
         {
             _ = side.Step();
         }
+
+        ChildProcess.Settle();
     }
 
     private static string Check(GraftTrainer ours, ITrainer? theirs, out bool failed)
@@ -117,4 +132,13 @@ internal abstract class TrainingWork : IWork
             Rounds = a.Count,
         };
     }
+
+    private BenchRow Memory(string name, long ours, long? theirs, double? target) => new($"{Name}: {name}", "MiB", ours / (double)(1 << 20))
+    {
+        Peer = theirs is null ? null : Peer,
+        Theirs = theirs / (double)(1 << 20),
+        Target = target,
+        Rounds = 1,
+        Note = "each side in a process of its own, .NET included",
+    };
 }

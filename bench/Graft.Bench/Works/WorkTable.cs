@@ -4,7 +4,18 @@ namespace Graft.Bench.Works;
 internal static class WorkTable
 {
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<IWork> All { get; } = [new MachineWork(), new SgemmWork(), new Gpt2Work(), new SmolLm2Work(), new GenerateWork()];
+    public static IReadOnlyList<IWork> All { get; } =
+    [
+        new MachineWork(),
+        new SgemmWork(),
+        new Gpt2Work(),
+        new LlmcWork(),
+        new SmolLm2Work(),
+        new SmolLm2Work(checkpointing: true),
+        new AdaptersWork(),
+        new GrowthWork(),
+        new GenerateWork(),
+    ];
 
     /// <summary>The work of a name; null if there is none.</summary>
     public static IWork? Find(string name) => All.FirstOrDefault(w => w.Name == name);
