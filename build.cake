@@ -1,5 +1,5 @@
 // The project's tasks: dotnet tool restore && dotnet cake --target=Ci
-// Restore, Build, Format, Test, Kernels, Bench, Docs, Pack, Ci, Demo.
+// Restore, Build, Format, Test, Kernels, Publish, Bench, Docs, Pack, Ci, Demo.
 
 string target = Argument("target", "Ci");
 string configuration = Argument("configuration", "Release");
@@ -57,10 +57,24 @@ Task("Changelog")
 
 Task("Pack").IsDependentOn("Build").Does(() => Dotnet($"pack {Solution} -c {configuration} --no-build -o artifacts/packages"));
 
+Task("Publish")
+    .Description("The graft tool for this machine, compiled ahead of time: artifacts/publish/ready-to-run (needs .NET) and artifacts/publish/native (one file).")
+    .Does(() =>
+{
+    // Artifacts folders of their own: what is built for a runtime does not mix with the daily build.
+    Dotnet("publish src/Cli -c Release --use-current-runtime --self-contained false -p:PublishReadyToRun=true --artifacts-path artifacts/ready-to-run-build -o artifacts/publish/ready-to-run -p:RunAnalyzers=false -v q --nologo");
+    const string Native = "publish src/Cli -c Release --use-current-runtime -p:PublishAot=true --artifacts-path artifacts/native-build -o artifacts/publish/native -p:RunAnalyzers=false -v q --nologo";
+    if (StartProcess("dotnet", Native) != 0)
+    {
+        Warning("No native binary: it needs clang (or gcc) and zlib's headers.");
+    }
+});
+
 Task("Bench")
     .Description("Whole steps, products and generation beside their peers; results, table and picture under bench/results, the newest in docs/performance.md. "
         + "--arguments=\"gpt2 --quick\" for the program; --peers=false leaves llama.cpp, OpenBLAS and llm.c out.")
     .IsDependentOn("Build")
+    .IsDependentOn("Publish")
     .Does(() =>
 {
     Dictionary<string, string> environment = new();

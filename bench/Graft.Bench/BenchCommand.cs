@@ -20,6 +20,7 @@ internal static class BenchCommand
           adapters   steps of other adapters                               beside our LoRA
           growth     cost of a step by tokens, layers and cores
           generate   SmolLM2-135M, cached greedy generation                beside TorchSharp
+          start      process start to the first training step of the published tool
           kernels    single kernels, by BenchmarkDotNet
           gpu        works on a CUDA card, see docs/gpu.md; gpu --help
 
@@ -128,7 +129,7 @@ internal static class BenchCommand
         return true;
     }
 
-    private static string RepositoryRoot()
+    internal static string RepositoryRoot()
     {
         foreach (string start in new[] { Environment.CurrentDirectory, AppContext.BaseDirectory })
         {

@@ -15,6 +15,7 @@ internal static class WorkTable
         new AdaptersWork(),
         new GrowthWork(),
         new GenerateWork(),
+        new StartWork(),
     ];
 
     /// <summary>The work of a name; null if there is none.</summary>
