@@ -70,8 +70,6 @@ internal static unsafe class Gemm
     /// <summary>One tile of C per chunk. Every worker packs for itself: 3 to 5 % more copying than sharing panels, and no thread ever waits for another.</summary>
     private struct TileWork : IChunkWork
     {
-        private const int RowsAtATime = 8;
-
         private readonly WorkerTeam _team;
         private readonly GemmCall _c;
         private readonly GemmPlan _plan;
@@ -134,66 +132,13 @@ internal static unsafe class Gemm
         private readonly void PackA(float* panels, int item, int k, int depth, int at, int count, bool byRows)
         {
             long offset = (item * _c.StrideA) + (_c.TransposeA ? (k * _c.LeadingA) + at : (at * _c.LeadingA) + k);
-            if (_c.BFloat16A)
-            {
-                Pack<LoadBFloat16>(panels, _c.A, offset, _c.LeadingA, across: !_c.TransposeA, depth, count, byRows, _c.Alpha);
-            }
-            else
-            {
-                Pack<LoadSingle>(panels, _c.A, offset, _c.LeadingA, across: !_c.TransposeA, depth, count, byRows, _c.Alpha);
-            }
+            PanelPacking.Pack(_c.TypeA, panels, _c.A, offset, _c.LeadingA, across: !_c.TransposeA, depth, count, byRows, _c.Alpha);
         }
 
         private readonly void PackB(float* panels, int item, int k, int depth, int at, int count, bool byRows)
         {
             long offset = (item * _c.StrideB) + (_c.TransposeB ? (at * _c.LeadingB) + k : (k * _c.LeadingB) + at);
-            if (_c.BFloat16B)
-            {
-                Pack<LoadBFloat16>(panels, _c.B, offset, _c.LeadingB, across: _c.TransposeB, depth, count, byRows, 1);
-            }
-            else
-            {
-                Pack<LoadSingle>(panels, _c.B, offset, _c.LeadingB, across: _c.TransposeB, depth, count, byRows, 1);
-            }
-        }
-
-        private static void Pack<TLoad>(float* panels, void* source, long offset, long ld, bool across, int depth, int count, bool byRows, float scale)
-            where TLoad : IElementLoad
-        {
-            if (across)
-            {
-                PackPanels<TLoad>(panels, source, offset, ld, true, 0, depth, depth, count, byRows, scale);
-                return;
-            }
-
-            // A few rows of the source at a time through all panels: a panel takes 48 bytes of a row, and with rows 4 KiB apart the rest of the
-            // cache line would be gone before the next panel asks for it.
-            for (int k = 0; k < depth; k += RowsAtATime)
-            {
-                PackPanels<TLoad>(panels, source, offset + (k * ld), ld, false, k, Math.Min(RowsAtATime, depth - k), depth, count, byRows, scale);
-            }
-        }
-
-        private static void PackPanels<TLoad>(
-            float* panels, void* source, long offset, long ld, bool across, int k, int rows, int depth, int count, bool byRows, float scale)
-            where TLoad : IElementLoad
-        {
-            for (int at = 0; at < count;)
-            {
-                int width = byRows ? Microkernel.PanelRows(count - at) : Microkernel.Columns;
-                int filled = Math.Min(width, count - at);
-                if (across)
-                {
-                    PanelPacking.Transpose<TLoad>(panels, width, filled, source, offset + (at * ld), ld, rows, scale);
-                }
-                else
-                {
-                    PanelPacking.Copy<TLoad>(panels + (k * width), width, filled, source, offset + at, ld, rows, scale);
-                }
-
-                panels += (long)width * depth;
-                at += width;
-            }
+            PanelPacking.Pack(_c.TypeB, panels, _c.B, offset, _c.LeadingB, across: _c.TransposeB, depth, count, byRows, 1);
         }
 
         private readonly void Multiply(float* rowPanels, float* columnPanels, int depth, int rows, int columns, float* c, float* edge, bool accumulate)

@@ -23,11 +23,11 @@ internal readonly unsafe struct GemmCall
     /// <summary>The summed dimension; 0 leaves beta·C + bias.</summary>
     public required int K { get; init; }
 
-    /// <summary>A, F32 or BF16: (M, K), or (K, M) with <see cref="TransposeA"/>.</summary>
+    /// <summary>A: (M, K), or (K, M) with <see cref="TransposeA"/>.</summary>
     public required void* A { get; init; }
 
-    /// <summary>A holds bfloat16.</summary>
-    public bool BFloat16A { get; init; }
+    /// <summary>How A is stored.</summary>
+    public OperandType TypeA { get; init; }
 
     /// <summary>Elements from one stored row of A to the next.</summary>
     public required long LeadingA { get; init; }
@@ -35,7 +35,7 @@ internal readonly unsafe struct GemmCall
     /// <summary>A is stored as (K, M).</summary>
     public bool TransposeA { get; init; }
 
-    /// <summary>B, F32 or BF16: (K, N), or (N, K) with <see cref="TransposeB"/>.</summary>
+    /// <summary>B: (K, N), or (N, K) with <see cref="TransposeB"/>.</summary>
     public required void* B { get; init; }
 
     /// <summary>Elements from one stored row of B to the next.</summary>
@@ -44,8 +44,8 @@ internal readonly unsafe struct GemmCall
     /// <summary>B is stored as (N, K), as the weight of a linear layer is.</summary>
     public bool TransposeB { get; init; }
 
-    /// <summary>B holds bfloat16; it is widened, which is exact, while it is read.</summary>
-    public bool BFloat16B { get; init; }
+    /// <summary>How B is stored; what is narrower than F32 is widened, which is exact, while it is read.</summary>
+    public OperandType TypeB { get; init; }
 
     /// <summary>C, F32 (M, N).</summary>
     public required float* C { get; init; }

@@ -14,18 +14,19 @@ internal static unsafe class Gemv
     private const int AxpyColumns = 512;
 
     /// <summary>A few contiguous rows of A against a matrix that is worth not copying.</summary>
-    public static bool Fits(in GemmCall c) => c.M <= MaxRows && !c.TransposeA && !c.BFloat16A && c.Batch == 1 && c.K > 0 && c.Alpha != 0 && c.N >= 16;
+    public static bool Fits(in GemmCall c) => c.M <= MaxRows && !c.TransposeA && c.TypeA == OperandType.F32 && c.Batch == 1 && c.K > 0 && c.Alpha != 0 && c.N >= 16;
 
     /// <summary>Computes <paramref name="c"/>.</summary>
     public static void Run(WorkerTeam team, in GemmCall c)
     {
-        if (c.BFloat16B)
+        switch (c.TypeB)
         {
-            Run<LoadBFloat16>(team, c);
-        }
-        else
-        {
-            Run<LoadSingle>(team, c);
+            case OperandType.BF16:
+                Run<LoadBFloat16>(team, c);
+                break;
+            default:
+                Run<LoadSingle>(team, c);
+                break;
         }
     }
 

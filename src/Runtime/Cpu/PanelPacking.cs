@@ -5,6 +5,71 @@ namespace Graft.Runtime.Cpu;
 /// <summary>Copies a block of a matrix into a panel: k-major, <c>width</c> elements per k, zeros where the panel is wider than the matrix.</summary>
 internal static unsafe class PanelPacking
 {
+    private const int RowsAtATime = 8;
+
+    /// <summary>Packs <paramref name="depth"/> x <paramref name="count"/> elements into panels side by side: row panels of the microkernel, or column panels.</summary>
+    /// <param name="type">How the source is stored: the one place where it selects code.</param>
+    /// <param name="panels">Room for depth · count, rounded up to whole panels.</param>
+    /// <param name="source">The matrix.</param>
+    /// <param name="offset">Its first element to pack.</param>
+    /// <param name="ld">Elements from one stored row to the next.</param>
+    /// <param name="across">Stored rows lie across the panels: the summed dimension runs along them.</param>
+    /// <param name="depth">Length of the panels.</param>
+    /// <param name="count">Rows or columns to pack.</param>
+    /// <param name="byRows">Row panels.</param>
+    /// <param name="scale">Factor of each element.</param>
+    public static void Pack(OperandType type, float* panels, void* source, long offset, long ld, bool across, int depth, int count, bool byRows, float scale)
+    {
+        switch (type)
+        {
+            case OperandType.BF16:
+                Pack<LoadBFloat16>(panels, source, offset, ld, across, depth, count, byRows, scale);
+                break;
+            default:
+                Pack<LoadSingle>(panels, source, offset, ld, across, depth, count, byRows, scale);
+                break;
+        }
+    }
+
+    private static void Pack<TLoad>(float* panels, void* source, long offset, long ld, bool across, int depth, int count, bool byRows, float scale)
+        where TLoad : IElementLoad
+    {
+        if (across)
+        {
+            PackPanels<TLoad>(panels, source, offset, ld, true, 0, depth, depth, count, byRows, scale);
+            return;
+        }
+
+        // A few rows of the source at a time through all panels: a panel takes 48 bytes of a row, and with rows 4 KiB apart the rest of the
+        // cache line would be gone before the next panel asks for it.
+        for (int k = 0; k < depth; k += RowsAtATime)
+        {
+            PackPanels<TLoad>(panels, source, offset + (k * ld), ld, false, k, Math.Min(RowsAtATime, depth - k), depth, count, byRows, scale);
+        }
+    }
+
+    private static void PackPanels<TLoad>(
+        float* panels, void* source, long offset, long ld, bool across, int k, int rows, int depth, int count, bool byRows, float scale)
+        where TLoad : IElementLoad
+    {
+        for (int at = 0; at < count;)
+        {
+            int width = byRows ? Microkernel.PanelRows(count - at) : Microkernel.Columns;
+            int filled = Math.Min(width, count - at);
+            if (across)
+            {
+                Transpose<TLoad>(panels, width, filled, source, offset + (at * ld), ld, rows, scale);
+            }
+            else
+            {
+                Copy<TLoad>(panels + (k * width), width, filled, source, offset + at, ld, rows, scale);
+            }
+
+            panels += (long)width * depth;
+            at += width;
+        }
+    }
+
     /// <summary>dst[k·width + w] = scale · source[k·ld + w] for w below <paramref name="count"/>, 0 above: rows of the source lie along the panel.</summary>
     public static void Copy<TLoad>(float* dst, int width, int count, void* source, long offset, long ld, int k, float scale)
         where TLoad : IElementLoad

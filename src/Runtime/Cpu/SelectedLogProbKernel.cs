@@ -14,7 +14,7 @@ internal readonly unsafe struct SelectedLogProbKernel
 
     public required void* Weight { get; init; }
 
-    public required bool BFloat16Weight { get; init; }
+    public required OperandType WeightType { get; init; }
 
     public required int* Targets { get; init; }
 
@@ -169,7 +169,7 @@ internal readonly unsafe struct SelectedLogProbKernel
             B = Weight,
             LeadingB = Width,
             TransposeB = true,
-            BFloat16B = BFloat16Weight,
+            TypeB = WeightType,
             C = LogitsAt,
             LeadingC = Vocabulary,
         });
@@ -187,7 +187,7 @@ internal readonly unsafe struct SelectedLogProbKernel
             LeadingA = Vocabulary,
             B = Weight,
             LeadingB = Width,
-            BFloat16B = BFloat16Weight,
+            TypeB = WeightType,
             C = GradientAt,
             LeadingC = Width,
         });

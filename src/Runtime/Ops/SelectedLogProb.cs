@@ -171,7 +171,7 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
     {
         Hidden = hidden.Pointer<float>(),
         Weight = weight.RawPointer(),
-        BFloat16Weight = weight.DType == DType.BF16,
+        WeightType = OperandTypes.Of(weight.DType),
         Targets = targets.Pointer<int>(),
         Rows = checked((int)hidden.Shape.Rows),
         Width = hidden.Shape.Last,

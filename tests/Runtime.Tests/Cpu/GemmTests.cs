@@ -189,7 +189,7 @@ internal sealed unsafe class GemmTests
                 B = b.Start,
                 LeadingB = _ldb,
                 TransposeB = _transposeB,
-                BFloat16B = _bfloat16,
+                TypeB = _bfloat16 ? OperandType.BF16 : OperandType.F32,
                 C = c.Floats,
                 LeadingC = _ldc,
                 Alpha = alpha,

@@ -1,0 +1,18 @@
+namespace Graft.Runtime.Cpu;
+
+/// <summary>How the elements of a product's operand are stored; each is read by an <see cref="IElementLoad"/> of its own.</summary>
+internal enum OperandType : byte
+{
+    /// <summary>F32 (for <see cref="GemmDouble"/>, F64).</summary>
+    F32,
+
+    /// <summary>BF16.</summary>
+    BF16,
+}
+
+/// <summary>The operand types of tensors.</summary>
+internal static class OperandTypes
+{
+    /// <summary>How a tensor of this type is read.</summary>
+    public static OperandType Of(DType type) => type == DType.BF16 ? OperandType.BF16 : OperandType.F32;
+}
