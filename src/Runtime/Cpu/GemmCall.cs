@@ -1,6 +1,6 @@
 namespace Graft.Runtime.Cpu;
 
-/// <summary>One matrix product C = alpha·op(A)·op(B) + beta·C + bias; all matrices row-major, leading dimensions and strides in elements.</summary>
+/// <summary>One matrix product C = alpha·op(A)·op(B) + second term + beta·C + bias; all matrices row-major, leading dimensions and strides in elements.</summary>
 /// <remarks>
 /// op(A) is (M, K), op(B) is (K, N), C is (M, N), bias is (N) and is added to every row. With beta 0, C is written and never read. The batch repeats
 /// the product at A + i·StrideA, B + i·StrideB, C + i·StrideC with the same bias. No alignment is assumed. C must not overlap A, B or bias.
@@ -74,6 +74,27 @@ internal readonly unsafe struct GemmCall
     /// <summary>Elements from one C of the batch to the next.</summary>
     public long StrideC { get; init; }
 
+    /// <summary>A second term, added to the product; K 0 for none. Not with a batch.</summary>
+    public GemmTerm Second { get; init; }
+
+    /// <summary>The second term as a product of its own that adds to C.</summary>
+    public GemmCall SecondAlone() => this with
+    {
+        K = Second.K,
+        A = Second.A,
+        TypeA = Second.TypeA,
+        LeadingA = Second.LeadingA,
+        TransposeA = false,
+        B = Second.B,
+        TypeB = Second.TypeB,
+        LeadingB = Second.LeadingB,
+        TransposeB = true,
+        Alpha = Second.Alpha,
+        Bias = null,
+        Beta = 1,
+        Second = default,
+    };
+
     /// <summary>Throws on negative sizes and on leading dimensions that are shorter than a row.</summary>
     public void Check()
     {
@@ -84,5 +105,9 @@ internal readonly unsafe struct GemmCall
         ArgumentOutOfRangeException.ThrowIfLessThan(LeadingA, TransposeA ? M : K);
         ArgumentOutOfRangeException.ThrowIfLessThan(LeadingB, TransposeB ? K : N);
         ArgumentOutOfRangeException.ThrowIfLessThan(LeadingC, N);
+        ArgumentOutOfRangeException.ThrowIfNegative(Second.K);
+        ArgumentOutOfRangeException.ThrowIfLessThan(Second.LeadingA, Second.K);
+        ArgumentOutOfRangeException.ThrowIfLessThan(Second.LeadingB, Second.K);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(Second.K > 0 ? Batch : 0, 1);
     }
 }

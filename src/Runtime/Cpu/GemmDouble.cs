@@ -9,6 +9,10 @@ internal static unsafe class GemmDouble
         c.Check();
         RowWork work = new(c);
         team.Run(checked(c.M * c.Batch), ref work);
+        if (c.Second.K > 0)
+        {
+            Run(team, c.SecondAlone());
+        }
     }
 
     private readonly struct RowWork(GemmCall call) : IChunkWork

@@ -1,6 +1,6 @@
 namespace Graft.Runtime.Cpu;
 
-/// <summary>How a product is cut: tiles of C are the chunks, the summed dimension is cut into blocks that are added in order.</summary>
+/// <summary>How a product is cut: C into tiles, the summed dimension into blocks that are added in order.</summary>
 /// <remarks>A function of the sizes and the processor's vector width alone, so the same bits come out on any number of threads.</remarks>
 internal readonly struct GemmPlan
 {
@@ -10,23 +10,32 @@ internal readonly struct GemmPlan
     /// <summary>Most columns of a tile: a packed block of 384 x 384 is 576 KiB; with the rows it stays inside 1 MiB of L2.</summary>
     public const int MaxTileColumns = 384;
 
-    /// <summary>Longest block of the summed dimension.</summary>
+    /// <summary>Longest block of the summed dimension: a row panel stays in L1.</summary>
     public const int MaxDepth = 384;
+
+    /// <summary>Most positions of a second term that the last block takes in addition.</summary>
+    public const int MaxTail = 128;
 
     // Enough tiles for 16 threads to share evenly, as long as a tile is worth some 20 µs of one core.
     private const int WantedTiles = 32;
     private const double LeastWork = 1e6;
 
-    // A strip of so many rows is gone from the cache before the next tile reads it again (an output head's gradient: K is the vocabulary): fewer tiles.
-    private const int LongStrip = 16384;
-    private const int WantedTilesOfLongStrips = 8;
+    // A sum of so many blocks (an output head's gradient: K is the vocabulary) has other work beside the last tiles of a block: fewer, larger ones.
+    private const int ManyBlocks = 40;
+    private const int WantedTilesOfManyBlocks = 8;
 
-    public GemmPlan(int m, int n, int k, int batch)
+    private readonly int _k;
+
+    public GemmPlan(in GemmCall c)
     {
-        Swap = Padded(n, m) * 1.15 < Padded(m, n);
-        (Rows, Columns) = Swap ? (n, m) : (m, n);
-        int blocks = Math.Max(1, (k + MaxDepth - 1) / MaxDepth);
-        Depth = Math.Max(1, Math.Min(MaxDepth, Microkernel.RoundUp((k + blocks - 1) / blocks, 8)));
+        Swap = Padded(c.N, c.M) * 1.15 < Padded(c.M, c.N);
+        (Rows, Columns) = Swap ? (c.N, c.M) : (c.M, c.N);
+
+        // The blocks are those of the first term alone: a second term that adds nothing changes no bit.
+        DepthBlocks = Math.Max(1, (c.K + MaxDepth - 1) / MaxDepth);
+        Depth = Math.Min(MaxDepth, Microkernel.RoundUp((c.K + DepthBlocks - 1) / DepthBlocks, 8));
+        DepthBlocks = Depth == 0 ? 1 : Math.Max(1, (c.K + Depth - 1) / Depth);
+        _k = c.K + c.Second.K;
 
         int rows = MaxTileRows;
         int columns = MaxTileColumns;
@@ -36,13 +45,13 @@ internal readonly struct GemmPlan
             TileColumns = Even(Columns, columns, Microkernel.Columns);
             RowTiles = (Rows + TileRows - 1) / TileRows;
             ColumnTiles = (Columns + TileColumns - 1) / TileColumns;
-            double work = (double)Math.Min(TileRows, Rows) * Math.Min(TileColumns, Columns) * Math.Max(k, 1);
-            if ((double)RowTiles * ColumnTiles * batch >= (k >= LongStrip ? WantedTilesOfLongStrips : WantedTiles) || work < 2 * LeastWork)
+            double work = (double)Math.Min(TileRows, Rows) * Math.Min(TileColumns, Columns) * Math.Max(_k, 1);
+            if ((double)RowTiles * ColumnTiles * c.Batch >= (DepthBlocks >= ManyBlocks ? WantedTilesOfManyBlocks : WantedTiles) || work < 2 * LeastWork)
             {
                 break;
             }
 
-            // Halving the columns packs the rows once more per tile, and the other way round: the cheaper first.
+            // Halving the columns packs, or reads, the rows once more per tile, and the other way round: the cheaper first.
             bool canCutColumns = TileColumns > Microkernel.Columns;
             bool canCutRows = TileRows > Microkernel.MaxRows;
             if (canCutColumns && (!canCutRows || (long)ColumnTiles * Rows <= (long)RowTiles * Columns))
@@ -69,20 +78,32 @@ internal readonly struct GemmPlan
     /// <summary>N, or M if swapped.</summary>
     public int Columns { get; }
 
-    /// <summary>Rows of a tile.</summary>
+    /// <summary>Rows of a tile, a multiple of the microkernel's.</summary>
     public int TileRows { get; }
 
-    /// <summary>Columns of a tile.</summary>
+    /// <summary>Columns of a tile, a multiple of the microkernel's.</summary>
     public int TileColumns { get; }
-
-    /// <summary>Length of a block of the summed dimension.</summary>
-    public int Depth { get; }
 
     /// <summary>Tiles along the rows.</summary>
     public int RowTiles { get; }
 
     /// <summary>Tiles along the columns.</summary>
     public int ColumnTiles { get; }
+
+    /// <summary>Length of a block of the summed dimension; the last one may be shorter, or longer by a second term.</summary>
+    public int Depth { get; }
+
+    /// <summary>Blocks of the summed dimension.</summary>
+    public int DepthBlocks { get; }
+
+    /// <summary>Most positions that a block of this product has.</summary>
+    public int LongestDepth => Math.Max(Depth, DepthOf(DepthBlocks - 1));
+
+    /// <summary>Nothing is summed.</summary>
+    public bool IsEmpty => _k == 0;
+
+    /// <summary>How many positions block <paramref name="block"/> has.</summary>
+    public int DepthOf(int block) => block == DepthBlocks - 1 ? _k - (block * Depth) : Depth;
 
     /// <summary>Area that the microkernels compute, padding included.</summary>
     private static double Padded(int rows, int columns) => (double)Microkernel.RoundUp(rows, Microkernel.RowStep) * Microkernel.RoundUp(columns, Microkernel.Columns);

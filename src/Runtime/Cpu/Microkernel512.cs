@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Graft.Runtime.Cpu;
 
@@ -14,6 +15,14 @@ internal static unsafe class Microkernel512
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Rows12(int k, float* a, long step, float* b, float* c, long ldc, bool accumulate)
     {
+        // C is wanted after k steps: its lines come meanwhile. Before that they were waited for, at 4096 for a tenth of the time.
+        float* line = c;
+        for (int i = 0; i < 12; i++, line += ldc)
+        {
+            Sse.Prefetch0(line);
+            Sse.Prefetch0(line + 16);
+        }
+
         Vector512<float> c0_0 = Vector512<float>.Zero, c0_1 = Vector512<float>.Zero;
         Vector512<float> c1_0 = Vector512<float>.Zero, c1_1 = Vector512<float>.Zero;
         Vector512<float> c2_0 = Vector512<float>.Zero, c2_1 = Vector512<float>.Zero;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace Graft.Runtime.Cpu;
@@ -7,70 +8,66 @@ internal static unsafe class PanelPacking
 {
     private const int RowsAtATime = 8;
 
-    /// <summary>Packs <paramref name="depth"/> x <paramref name="count"/> elements into panels side by side: row panels of the microkernel, or column panels.</summary>
+    /// <summary>Packs <paramref name="length"/> x <paramref name="count"/> elements into panels side by side: row panels of the microkernel, or column panels.</summary>
     /// <param name="type">How the source is stored: the one place where it selects code.</param>
     /// <param name="panels">Room for depth · count, rounded up to whole panels.</param>
     /// <param name="source">The matrix.</param>
     /// <param name="offset">Its first element to pack.</param>
     /// <param name="ld">Elements from one stored row to the next.</param>
     /// <param name="across">Stored rows lie across the panels: the summed dimension runs along them.</param>
-    /// <param name="depth">Length of the panels.</param>
+    /// <param name="k">Where in the panels' depth the elements go.</param>
+    /// <param name="length">How many positions of the summed dimension.</param>
+    /// <param name="depth">Depth of the panels.</param>
     /// <param name="count">Rows or columns to pack.</param>
     /// <param name="byRows">Row panels.</param>
     /// <param name="scale">Factor of each element.</param>
-    public static void Pack(OperandType type, float* panels, void* source, long offset, long ld, bool across, int depth, int count, bool byRows, float scale)
+    public static void Pack(
+        OperandType type, float* panels, void* source, long offset, long ld, bool across, int k, int length, int depth, int count, bool byRows, float scale)
     {
         switch (type)
         {
             case OperandType.BF16:
-                Pack<LoadBFloat16>(panels, source, offset, ld, across, depth, count, byRows, scale);
+                Pack<LoadBFloat16>(panels, source, offset, ld, across, k, length, depth, count, byRows, scale);
                 break;
             default:
-                Pack<LoadSingle>(panels, source, offset, ld, across, depth, count, byRows, scale);
+                Pack<LoadSingle>(panels, source, offset, ld, across, k, length, depth, count, byRows, scale);
                 break;
         }
     }
 
-    private static void Pack<TLoad>(float* panels, void* source, long offset, long ld, bool across, int depth, int count, bool byRows, float scale)
+    private static void Pack<TLoad>(
+        float* panels, void* source, long offset, long ld, bool across, int k, int length, int depth, int count, bool byRows, float scale)
         where TLoad : IElementLoad
     {
-        if (across)
+        // A few rows of the source at a time through all panels where they run along them: a panel takes 48 bytes of a row, and with rows 4 KiB apart
+        // the rest of the cache line would be gone before the next panel asks for it.
+        int step = across ? length : RowsAtATime;
+        for (int done = 0; done < length; done += step)
         {
-            PackPanels<TLoad>(panels, source, offset, ld, true, 0, depth, depth, count, byRows, scale);
-            return;
-        }
-
-        // A few rows of the source at a time through all panels: a panel takes 48 bytes of a row, and with rows 4 KiB apart the rest of the
-        // cache line would be gone before the next panel asks for it.
-        for (int k = 0; k < depth; k += RowsAtATime)
-        {
-            PackPanels<TLoad>(panels, source, offset + (k * ld), ld, false, k, Math.Min(RowsAtATime, depth - k), depth, count, byRows, scale);
-        }
-    }
-
-    private static void PackPanels<TLoad>(
-        float* panels, void* source, long offset, long ld, bool across, int k, int rows, int depth, int count, bool byRows, float scale)
-        where TLoad : IElementLoad
-    {
-        for (int at = 0; at < count;)
-        {
-            int width = byRows ? Microkernel.PanelRows(count - at) : Microkernel.Columns;
-            int filled = Math.Min(width, count - at);
-            if (across)
+            int rows = Math.Min(step, length - done);
+            float* panel = panels;
+            for (int at = 0; at < count;)
             {
-                Transpose<TLoad>(panels, width, filled, source, offset + (at * ld), ld, rows, scale);
-            }
-            else
-            {
-                Copy<TLoad>(panels + (k * width), width, filled, source, offset + at, ld, rows, scale);
-            }
+                int width = byRows ? Microkernel.PanelRows(count - at) : Microkernel.Columns;
+                int filled = Math.Min(width, count - at);
+                float* to = panel + ((k + done) * width);
+                if (across)
+                {
+                    Transpose<TLoad>(to, width, filled, source, offset + (at * ld), ld, rows, scale);
+                }
+                else
+                {
+                    Copy<TLoad>(to, width, filled, source, offset + (done * ld) + at, ld, rows, scale);
+                }
 
-            panels += (long)width * depth;
-            at += width;
+                panel += (long)width * depth;
+                at += width;
+            }
         }
     }
 
     /// <summary>dst[k·width + w] = scale · source[k·ld + w] for w below <paramref name="count"/>, 0 above: rows of the source lie along the panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Copy<TLoad>(float* dst, int width, int count, void* source, long offset, long ld, int k, float scale)
         where TLoad : IElementLoad
     {
@@ -142,6 +139,7 @@ internal static unsafe class PanelPacking
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Transpose8<TLoad>(float* dst, long width, void* source, long offset, long ld, int k, float scale)
         where TLoad : IElementLoad
     {
@@ -177,6 +175,7 @@ internal static unsafe class PanelPacking
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Transpose4<TLoad>(float* dst, long width, void* source, long offset, long ld, int k, float scale)
         where TLoad : IElementLoad
     {

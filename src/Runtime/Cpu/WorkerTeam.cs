@@ -105,6 +105,12 @@ public sealed unsafe class WorkerTeam : IDisposable
     /// <summary>Scratch memory of a worker, 64-byte aligned, <see cref="CpuScratch.BytesPerWorker"/> bytes; only for use inside a chunk.</summary>
     internal byte* Scratch(int worker) => _scratch.Of(worker);
 
+    /// <summary>A half, 0 or 1, of the memory that all workers share, 64-byte aligned, <see cref="CpuScratch.SharedBytes"/> bytes; for a job that is not <see cref="IsInside"/> another.</summary>
+    internal byte* SharedScratch(int half) => _scratch.Shared(half);
+
+    /// <summary>The calling thread is inside a chunk of this team.</summary>
+    internal bool IsInside => s_team == this;
+
     /// <summary>Runs chunks 0..<paramref name="chunks"/>-1 of <paramref name="work"/> and returns when all are done; the first failure is rethrown then, chunks not begun by that time are skipped.</summary>
     internal void Run<TWork>(int chunks, ref TWork work)
         where TWork : struct, IChunkWork

@@ -27,6 +27,64 @@ internal sealed unsafe class GemmTests
         yield return (289, 41, 9);
         yield return (13, 1100, 4);
         yield return (500, 1, 64);
+
+        // Shared panels: several blocks of the sum, edges in every role, short sides.
+        yield return (205, 333, 801);
+        yield return (1237, 61, 211);
+        yield return (17, 1500, 611);
+    }
+
+    /// <summary>More than one stage along the rows, the columns and the sum of a product whose panels are shared.</summary>
+    private static IEnumerable<(int M, int N, int K)> LargeSizes()
+    {
+        yield return (3001, 131, 400);
+        yield return (130, 3003, 777);
+        yield return (1601, 1607, 390);
+    }
+
+    [Test]
+    public void Product_of_many_stages_agrees_with_f64([ValueSource(nameof(LargeSizes))] (int M, int N, int K) size, [Values(false, true)] bool transposed)
+    {
+        using WorkerTeam team = new(3);
+        Case c = new(size.M, size.N, size.K, transposed, !transposed, false, seed: 11) { Every = 37 };
+        c.Check(team, alpha: 1, beta: 0, bias: false);
+        c.Check(team, alpha: 2, beta: -0.5f, bias: true);
+    }
+
+    [Test]
+    public void Second_term_is_added([Values(1, 7, 40, 205)] int m, [Values(5, 333)] int n, [Values(0, 24, 801)] int k, [Values(1, 16, 200)] int rank)
+    {
+        using WorkerTeam team = new(2);
+        Case c = new(m, n, k, false, true, false, seed: 3, rank);
+        c.Check(team, alpha: 1, beta: 0, bias: false);
+        c.Check(team, alpha: -1, beta: 0.5f, bias: true);
+    }
+
+    [Test]
+    public void Second_term_of_zeros_changes_no_bit([Values(1, 40, 205)] int m, [Values(24, 576, 801)] int k)
+    {
+        using WorkerTeam team = new(2);
+        float[] alone = new Case(m, 333, k, false, true, false, seed: 3).Compute(team, 1, 0, false);
+        float[] both = new Case(m, 333, k, false, true, false, seed: 3, rank: 16, zeros: true).Compute(team, 1, 0, false);
+        Assert.That(both.AsSpan().SequenceEqual(alone));
+    }
+
+    [Test]
+    public void Same_bits_from_inside_a_chunk_where_panels_cannot_be_shared()
+    {
+        Case c = new(205, 333, 801, false, true, false, seed: 5);
+        using WorkerTeam team = new(2);
+        float[] expected = c.Compute(team, 1, 0, true);
+        Inside work = new(team, c);
+        team.Run(2, ref work);
+        Assert.That(work.Results, Has.All.EqualTo(expected));
+    }
+
+    private readonly struct Inside(WorkerTeam team, Case c) : IChunkWork
+    {
+        public float[][] Results { get; } = new float[2][];
+
+        public void Invoke(int chunk, int worker) => Results[chunk] = c.Compute(team, 1, 0, true);
     }
 
     [Test]
@@ -50,9 +108,9 @@ internal sealed unsafe class GemmTests
     }
 
     [Test]
-    public void Same_bits_on_any_number_of_threads([Values(1, 5, 8, 70, 200)] int m, [Values(8, 96, 700)] int n, [Values(33, 900)] int k)
+    public void Same_bits_on_any_number_of_threads([Values(1, 5, 8, 70, 200, 2000)] int m, [Values(8, 96, 700)] int n, [Values(33, 900)] int k, [Values(0, 16)] int rank)
     {
-        Case c = new(m, n, k, false, true, false, seed: 5);
+        Case c = new(m, n, k, false, true, false, seed: 5, rank);
         float[]? first = null;
         foreach (int threads in (int[])[1, 2, 3, 7])
         {
@@ -129,10 +187,15 @@ internal sealed unsafe class GemmTests
         private const int Gap = 3;
         private readonly int _m, _n, _k, _lda, _ldb, _ldc;
         private readonly bool _transposeA, _transposeB, _bfloat16;
-        private readonly float[] _a, _b, _c, _bias;
+        private readonly float[] _a, _b, _c, _bias, _u, _up;
+        private readonly int _rank;
+        private const float SecondAlpha = 0.75f;
 
-        public Case(int m, int n, int k, bool transposeA, bool transposeB, bool bfloat16, int seed)
+        public Case(int m, int n, int k, bool transposeA, bool transposeB, bool bfloat16, int seed, int rank = 0, bool zeros = false)
         {
+            _rank = rank;
+            _u = Random(m * rank, seed + 4);
+            _up = zeros ? new float[n * rank] : Random(n * rank, seed + 5);
             (_m, _n, _k, _transposeA, _transposeB, _bfloat16) = (m, n, k, transposeA, transposeB, bfloat16);
             _lda = (transposeA ? m : k) + Gap;
             _ldb = (transposeB ? k : n) + Gap;
@@ -149,6 +212,9 @@ internal sealed unsafe class GemmTests
                 }
             }
         }
+
+        /// <summary>Checks so many rows apart; all where 1.</summary>
+        public int Every { get; init; } = 1;
 
         public static float[] Random(int count, int seed)
         {
@@ -177,7 +243,7 @@ internal sealed unsafe class GemmTests
                 }
             }
 
-            using NativeBlock c = NativeBlock.Of(old);
+            using NativeBlock c = NativeBlock.Of(old), u = NativeBlock.Of(_u), up = NativeBlock.Of(_up);
             Gemm.Run(team, new GemmCall
             {
                 M = _m,
@@ -195,6 +261,7 @@ internal sealed unsafe class GemmTests
                 Alpha = alpha,
                 Beta = beta,
                 Bias = bias ? add.Floats : null,
+                Second = new() { K = _rank, A = u.Floats, LeadingA = _rank, B = up.Floats, LeadingB = _rank, Alpha = SecondAlpha },
             });
             return c.ToArray();
         }
@@ -204,7 +271,7 @@ internal sealed unsafe class GemmTests
             float[] result = Compute(team, alpha, beta, bias);
             double worst = 0;
             string text = "";
-            for (int i = 0; i < _m; i++)
+            for (int i = 0; i < _m; i += Every)
             {
                 for (int j = 0; j < _ldc; j++)
                 {
@@ -222,10 +289,17 @@ internal sealed unsafe class GemmTests
                         size += Math.Abs(term);
                     }
 
+                    for (int k = 0; k < _rank; k++)
+                    {
+                        double term = SecondAlpha / (double)alpha * _u[(i * _rank) + k] * _up[(j * _rank) + k];
+                        sum += term;
+                        size += Math.Abs(term);
+                    }
+
                     double expected = (alpha * sum) + (bias ? _bias[j] : 0) + (beta == 0 ? 0 : beta * (double)_c[(i * _ldc) + j]);
 
                     // Standard bound of a sum of k products, with the growth of a blocked summation: 1e-7 · sqrt(k) · Σ|terms| is generous for it.
-                    double tolerance = 4e-7 + (3e-7 * Math.Sqrt(_k + 1) * Math.Abs(alpha) * size / Math.Max(1, Math.Sqrt(_k)));
+                    double tolerance = 4e-7 + (3e-7 * Math.Sqrt(_k + _rank + 1) * Math.Abs(alpha) * size / Math.Max(1, Math.Sqrt(_k + _rank)));
                     double error = Math.Abs(result[(i * _ldc) + j] - expected) / tolerance;
                     if (!(error <= worst))
                     {

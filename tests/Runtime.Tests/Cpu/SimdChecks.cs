@@ -45,6 +45,9 @@ internal static class SimdChecks
                 new GemmTests().Product_agrees_with_f64(size, true, true, bfloat16);
             }
         }
+
+        new GemmTests().Product_agrees_with_f64((205, 133, 401), false, true, false);
+        new GemmTests().Second_term_is_added(205, 133, 401, 16);
     }
 
     private static void Each<T>(IEnumerable<T> values, Action<T> check)
