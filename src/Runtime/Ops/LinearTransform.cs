@@ -71,13 +71,16 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
         Tensor w = c.Input(1);
         int rows = checked((int)x.Shape.Rows);
         Matrix y = new(c.Output, rows, c.Output.Shape.Last);
-        Products.Run(c.Team, new(x, rows, x.Shape.Last), new(w, w.Shape[0], w.Shape[1], !op.InputFirst), y, bias: op.Bias ? c.Input(2) : null);
+        Matrix weight = new(w, w.Shape[0], w.Shape[1], !op.InputFirst);
+        Products.Branch? branch = null;
         if (op.Branch)
         {
             Tensor u = c.Input(op.InputU);
             Tensor up = c.Input(op.InputU + 1);
-            Products.Run(c.Team, new(u, rows, u.Shape.Last), new(up, up.Shape[0], up.Shape[1], true), y, accumulate: true, op.Scale);
+            branch = new(new(u, rows, u.Shape.Last), new(up, up.Shape[0], up.Shape[1], true), op.Scale);
         }
+
+        Products.Run(c.Team, new(x, rows, x.Shape.Last), weight, y, bias: op.Bias ? c.Input(2) : null, branch: branch);
     }
 
     /// <inheritdoc/>

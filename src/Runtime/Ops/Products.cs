@@ -81,8 +81,9 @@ internal static unsafe class Products
     /// <summary>Scratch of a backward; none where none is needed.</summary>
     public static Tensor? Temporary(BackwardCall call, long bytes) => bytes == 0 ? null : call.Tape.Arena.Scratch(bytes);
 
-    /// <summary>c = alpha·op(a)·op(b) + (accumulate ? c : 0) + bias.</summary>
-    public static void Run(WorkerTeam team, Matrix a, Matrix b, Matrix c, bool accumulate = false, float alpha = 1, Tensor? bias = null, int batch = 1)
+    /// <summary>c = alpha·op(a)·op(b) + branch + (accumulate ? c : 0) + bias.</summary>
+    public static void Run(
+        WorkerTeam team, Matrix a, Matrix b, Matrix c, bool accumulate = false, float alpha = 1, Tensor? bias = null, int batch = 1, Branch? branch = null)
     {
         GemmCall call = new()
         {
@@ -106,6 +107,7 @@ internal static unsafe class Products
             Beta = accumulate ? 1 : 0,
             Bias = bias == null ? null : (float*)bias.RawPointer(),
             Batch = batch,
+            Second = branch?.Term ?? default,
         };
         if (c.DType == DType.F64)
         {
@@ -115,6 +117,26 @@ internal static unsafe class Products
         {
             Gemm.Run(team, call);
         }
+    }
+
+    /// <summary>The low-rank side of a linear layer: scale·u·upᵀ.</summary>
+    /// <param name="U">u (rows, r).</param>
+    /// <param name="Up">up (out, r), read transposed.</param>
+    /// <param name="Scale">The scale.</param>
+    public readonly record struct Branch(Matrix U, Matrix Up, float Scale)
+    {
+        /// <summary>As a second term of a product on the CPU.</summary>
+        public GemmTerm Term => new()
+        {
+            K = U.Columns,
+            A = U.Pointer,
+            TypeA = OperandTypes.Of(U.DType),
+            LeadingA = U.Columns,
+            B = Up.Pointer,
+            TypeB = OperandTypes.Of(Up.DType),
+            LeadingB = Up.Columns,
+            Alpha = Scale,
+        };
     }
 
     /// <summary>sums (columns) = or += the sum of the rows of x.</summary>
