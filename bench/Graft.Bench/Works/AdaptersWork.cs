@@ -25,7 +25,7 @@ internal sealed class AdaptersWork : IWork
             ("PiSSA", new PissaConfig { Rank = lora.Rank, Alpha = lora.Alpha, TargetModules = lora.TargetModules, Iterations = 2 }),
         ];
         TokenBatch batch = SmolLm2Work.Tokens(options.Quick);
-        BenchOptions fewer = options with { Rounds = Math.Min(options.Rounds, 6) };
+        BenchOptions fewer = options with { Rounds = Math.Min(options.Rounds, 6), Budget = options.Budget / 2 };
         using CpuDevice device = new();
         using GraftTrainer peer = SmolLm2.Trainer(device, options.Quick, lora, batch);
         foreach ((string name, AdapterConfig config) in methods)
