@@ -19,6 +19,9 @@ public interface IForwardOp<TSelf>
 
     /// <summary>The same on a CUDA device. An op without kernels of its own runs <see cref="Reference"/> there, if that is made of other ops, has one output and saves nothing.</summary>
     static virtual void Forward(in TSelf op, CudaCall c) => CudaFallback.Run(in op, c);
+
+    /// <summary>What a run moves and computes, for profiles; every tensor once unless the op knows better.</summary>
+    static virtual OpCost Cost(in TSelf op, CostCall c) => c.Once();
 }
 
 /// <summary>An op with a gradient.</summary>

@@ -29,7 +29,13 @@ internal abstract class Node : GradientSource
 
     public abstract OpInfo Info { get; }
 
+    /// <summary>What a profile counts it under.</summary>
+    public virtual string Family => Info.Name;
+
     public abstract void Backward(BackwardCall c);
+
+    /// <summary>What backward moves and computes; none where that is up to the ops inside it.</summary>
+    public virtual OpCost Cost() => default;
 
     public override bool RequiresGradient(Tape tape) => tape == Tape;
 
@@ -138,6 +144,8 @@ internal sealed class OpNode<TOp>(TOp op) : Node
     public override OpInfo Info => OpInfoOf<TOp>.Value;
 
     public override void Backward(BackwardCall c) => TOp.Backward(in _op, c);
+
+    public override OpCost Cost() => TOp.Cost(in _op, new CostCall(this));
 }
 
 /// <summary>A recorded composite.</summary>

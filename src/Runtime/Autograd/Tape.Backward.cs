@@ -42,15 +42,7 @@ public sealed partial class Tape
             Node node = _nodes[i];
             if (node.HasGradient)
             {
-                using Scope scope = Arena.Enter(node.Info.Name);
-                try
-                {
-                    node.Backward(new BackwardCall(Eager(), node));
-                }
-                catch (OutOfDeviceMemoryException e)
-                {
-                    throw e.During($"{node.Info.Name}, backward");
-                }
+                Backward(node);
             }
 
             if (keep)
@@ -74,6 +66,25 @@ public sealed partial class Tape
             {
                 GradientComplete?.Invoke(parameter);
             }
+        }
+    }
+
+    private void Backward(Node node)
+    {
+        using ProfileSpan span = ProfileSpan.Open(Profile, node.Family, ProfilePhase.Backward);
+        using Scope scope = Arena.Enter(node.Info.Name);
+        try
+        {
+            node.Backward(new BackwardCall(Eager(), node));
+        }
+        catch (OutOfDeviceMemoryException e)
+        {
+            throw e.During($"{node.Info.Name}, backward");
+        }
+
+        if (Profile is not null)
+        {
+            span.Moves(node.Cost());
         }
     }
 

@@ -21,7 +21,7 @@ public sealed partial class Tape
         }
 
         Needs needs = NeedsOf(inputs);
-        Tape trace = new(Arena, false) { _touched = [], Tap = Tap };
+        Tape trace = new(Arena, false) { _touched = [], Tap = Tap, Profile = Profile };
         Tensor output;
         using (Scope scope = Arena.Enter(name))
         {
@@ -56,6 +56,9 @@ public sealed partial class Tape
     {
         public override OpInfo Info { get; } = new(name, 0);
 
+        // Regions have names of their own, one for each layer.
+        public override string Family => "checkpoint";
+
         public IReadOnlySet<Parameter> Touched => touched;
 
         public override void Backward(BackwardCall c)
@@ -63,14 +66,19 @@ public sealed partial class Tape
             // Taken out while in use, so that a region within the region gets one of its own.
             Tape inner = Tape._inner ?? new Tape(Tape.Arena);
             Tape._inner = null;
-            inner.Tap = Tape.Tap;
+            (inner.Tap, inner.Profile) = (Tape.Tap, Tape.Profile);
             Tensor[] leaves = new Tensor[Inputs.Length];
             for (int i = 0; i < leaves.Length; i++)
             {
                 leaves[i] = Needs[i] ? inner.Watch(Inputs[i]) : Detach(Inputs[i]);
             }
 
-            Tensor output = region(inner, leaves);
+            Tensor output;
+            using (ProfileSpan span = ProfileSpan.Open(inner.Profile, Family, ProfilePhase.Recompute))
+            {
+                output = region(inner, leaves);
+            }
+
             inner.Backward(output, c.OutputGradient);
             for (int i = 0; i < leaves.Length; i++)
             {

@@ -36,6 +36,9 @@ public sealed partial class Tape : IDisposable
     /// <summary>Called at every named activation (<see cref="Site"/>) with its name and tensor; what it returns goes on. Capture, accumulate statistics, or inject.</summary>
     public Func<string, Tensor, Tensor>? Tap { get; set; }
 
+    /// <summary>Measures every op that runs here, composites' and recomputed regions' ops included; null, and nothing is measured, unless set.</summary>
+    public OpProfile? Profile { get; set; }
+
     /// <summary>Takes the results of ops.</summary>
     public Arena Arena { get; }
 
@@ -91,6 +94,7 @@ public sealed partial class Tape : IDisposable
     {
         Needs needs = NeedsOf(inputs);
         OpInfo info = TOp.Info;
+        using ProfileSpan span = ProfileSpan.Open(Profile, info.Name, ProfilePhase.Forward);
         _compositeSaved.Clear();
         Tensor output;
         Tensor[] extras;
@@ -205,7 +209,17 @@ public sealed partial class Tape : IDisposable
     /// <summary>Forgets the recording.</summary>
     public void Dispose() => Clear();
 
-    internal Tape Eager() => !Records && _touched is null ? this : _eager ??= None(Arena);
+    internal Tape Eager()
+    {
+        if (!Records && _touched is null)
+        {
+            return this;
+        }
+
+        _eager ??= None(Arena);
+        _eager.Profile = Profile;
+        return _eager;
+    }
 
     private Tensor? Run<TOp>(in TOp op, ReadOnlySpan<Tensor> inputs, out Tensor[]? outputs, bool all)
         where TOp : struct, IOp<TOp>
@@ -228,6 +242,20 @@ public sealed partial class Tape : IDisposable
     }
 
     private void Forward<TOp>(in TOp op, ReadOnlySpan<Tensor> inputs, Needs needs, ref Results results)
+        where TOp : struct, IForwardOp<TOp>
+    {
+        if (Profile is null)
+        {
+            Execute(in op, inputs, needs, ref results);
+            return;
+        }
+
+        using ProfileSpan span = ProfileSpan.Open(Profile, OpInfoOf<TOp>.Value.Name, ProfilePhase.Forward);
+        Execute(in op, inputs, needs, ref results);
+        span.Moves(TOp.Cost(in op, new CostCall(inputs, results.OutputArray(), results.ExtraArray(), needs)));
+    }
+
+    private void Execute<TOp>(in TOp op, ReadOnlySpan<Tensor> inputs, Needs needs, ref Results results)
         where TOp : struct, IForwardOp<TOp>
     {
         OpInfo info = OpInfoOf<TOp>.Value;

@@ -18,6 +18,10 @@ public readonly record struct Add : IOp<Add>
     public static Tensor Reference(in Add op, Tape t, ReadOnlySpan<Tensor> x) => t.Apply(op, x);
 
     /// <inheritdoc/>
+    /// <remarks>The gradient passes by reference where no axes were repeated.</remarks>
+    public static OpCost Cost(in Add op, CostCall c) => c.IsBackward && c.Input(0).Shape == c.Input(1).Shape ? default : c.Once();
+
+    /// <inheritdoc/>
     public static Saves Saves(in Add op, Needs needs) => Runtime.Saves.Nothing;
 
     /// <inheritdoc/>

@@ -40,6 +40,10 @@ public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingL
     public static void Forward(in EmbeddingLookup op, CudaCall c) => IndexingCuda.Embedding(c.Device, c.Input(0), c.Input(1), c.Output);
 
     /// <inheritdoc/>
+    /// <remarks>Only rows that an id names count: read and written, or added to.</remarks>
+    public static OpCost Cost(in EmbeddingLookup op, CostCall c) => new(((c.IsBackward ? 3 : 2) * c.Output().Bytes) + c.Input(1).Bytes);
+
+    /// <inheritdoc/>
     public static Saves Saves(in EmbeddingLookup op, Needs needs) => Runtime.Saves.Nothing.Input(1);
 
     /// <inheritdoc/>

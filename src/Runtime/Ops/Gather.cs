@@ -32,6 +32,10 @@ public readonly record struct Gather : IOp<Gather>
     public static void Forward(in Gather op, CudaCall c) => IndexingCuda.Gather(c.Device, c.Input(0), c.Input(1), c.Output);
 
     /// <inheritdoc/>
+    /// <remarks>Elements that no index names are not read.</remarks>
+    public static OpCost Cost(in Gather op, CostCall c) => c.IsBackward ? c.Once() : new OpCost((2 * c.Output().Bytes) + c.Input(1).Bytes);
+
+    /// <inheritdoc/>
     public static Saves Saves(in Gather op, Needs needs) => Runtime.Saves.Nothing.Input(1);
 
     /// <inheritdoc/>

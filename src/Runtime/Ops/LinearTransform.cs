@@ -144,6 +144,15 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
         }
     }
 
+    /// <inheritdoc/>
+    public static OpCost Cost(in LinearTransform op, CostCall c)
+    {
+        Shape x = c.Input(0).Shape;
+        long product = 2 * x.Rows * c.Input(1).Shape.Count;
+        long branch = op.Branch ? 2 * x.Rows * c.Input(op.InputU + 1).Shape.Count : 0;
+        return c.Once(c.IsBackward ? (product * c.Products(0, 1)) + (branch * c.Products(op.InputU, op.InputU + 1)) : product + branch);
+    }
+
     private static void BranchBackward(in LinearTransform op, BackwardCall c, Tensor dy, int rows, int outputs)
     {
         int u = op.InputU;

@@ -93,6 +93,13 @@ public readonly record struct MatMul(bool TransposeA, bool TransposeB) : IOp<Mat
         }
     }
 
+    /// <inheritdoc/>
+    public static OpCost Cost(in MatMul op, CostCall c)
+    {
+        Sizes s = new(op, c.Input(0).Shape, c.Input(1).Shape);
+        return c.Once(2L * s.Batch * s.M * s.N * s.K * (c.IsBackward ? c.Products(0, 1) : 1));
+    }
+
     // da = dy·op(b)ᵀ, or its transpose op(b)·dyᵀ where a is stored transposed.
     private static void GradientOfA(in MatMul op, in Sizes s, BackwardCall c, Tensor dy, Tensor b, Tensor da, bool accumulate)
     {

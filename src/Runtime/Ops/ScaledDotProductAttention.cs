@@ -187,6 +187,22 @@ public readonly record struct ScaledDotProductAttention(
         }
     }
 
+    /// <inheritdoc/>
+    /// <remarks>Two products over the visible pairs of query and key in forward, five in backward. Ranges are not read: they can only make it less.</remarks>
+    public static OpCost Cost(in ScaledDotProductAttention op, CostCall c)
+    {
+        Sizes s = new(op, c.Input(0).Shape, c.Input(op.Packed ? 0 : 1).Shape);
+        long pairs = 0;
+        for (int t = 0; t < s.Queries; t++)
+        {
+            int position = s.Keys - s.Queries + t;
+            int end = op.Causal ? Math.Max(0, position + 1) : s.Keys;
+            pairs += end - (op.Window > 0 ? Math.Clamp(position - op.Window + 1, 0, end) : 0);
+        }
+
+        return c.Once(2 * (c.IsBackward ? 5 : 2) * pairs * s.Batch * op.Heads * s.Size);
+    }
+
     private static AttentionProblem Problem(in ScaledDotProductAttention op, in Sizes s, DType type) => new(op, s.Batch, s.Queries, s.Keys, s.Room, s.Size, type);
 
     // The kernels write the rows of the keys that are there; F64 only adds.

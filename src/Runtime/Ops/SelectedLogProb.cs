@@ -164,6 +164,19 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
             dHidden is null ? null : dHidden.Pointer<float>(), dWeight is null ? null : dWeight.Pointer<float>());
     }
 
+    /// <inheritdoc/>
+    public static OpCost Cost(in SelectedLogProb op, CostCall c)
+    {
+        long product = 2 * c.Input(0).Shape.Rows * c.Input(1).Shape.Count;
+        bool unit = op.Unit(c.Needs, c.Input(0).DType);
+        if (!c.IsBackward)
+        {
+            return c.Once(unit ? 2 * product : product);
+        }
+
+        return unit ? new OpCost(2 * c.Input(0).Bytes) : c.Once(product * (1 + c.Products(0, 1)));
+    }
+
     // The gradient of a row is its coefficient times a vector that forward can make.
     private bool Unit(Needs needs, DType type) => needs[0] && !needs[1] && !LogSumExp && type != DType.F64;
 

@@ -53,6 +53,10 @@ public readonly record struct Slice(int Axis, int Start, int Length) : IOp<Slice
     }
 
     /// <inheritdoc/>
+    /// <remarks>The rest of x is not read.</remarks>
+    public static OpCost Cost(in Slice op, CostCall c) => c.IsBackward ? c.Once() : new OpCost((2 * c.Output().Bytes));
+
+    /// <inheritdoc/>
     public static Saves Saves(in Slice op, Needs needs) => Runtime.Saves.Nothing;
 
     /// <inheritdoc/>
