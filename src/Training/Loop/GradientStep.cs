@@ -51,6 +51,9 @@ public sealed record GradientStepOptions
 /// </remarks>
 public sealed class GradientStep : IStepProgram
 {
+    /// <summary>The name under which a profile holds a micro-batch that is run by a recorded graph: forward and backward as one span.</summary>
+    public const string GraphSpan = "cuda_graph";
+
     private readonly IObjective _objective;
     private readonly Optimizer _optimizer;
     private readonly GradientStepOptions _options;
@@ -92,7 +95,12 @@ public sealed class GradientStep : IStepProgram
     {
         ArgumentNullException.ThrowIfNull(c);
         ParameterSet set = _optimizer.Parameters;
-        Take(c, out long targets, out long tokens, out long samples);
+        long targets, tokens, samples;
+        using (ProfileSpan.Open(c.Profile, "data"))
+        {
+            Take(c, out targets, out tokens, out samples);
+        }
+
         double rate = _optimizer.LearningRate;
         set.ClearGradients();
         _terms.Clear();
@@ -101,7 +109,7 @@ public sealed class GradientStep : IStepProgram
             return new StepResult(0, [], rate, 0, 0, tokens, "no token of this step carries loss: the step was left out. Look at the loss mask of the data.");
         }
 
-        using Tape tape = new(c.Arena);
+        using Tape tape = new(c.Arena) { Profile = c.Profile };
         for (int i = 0; i < _batches.Count; i++)
         {
             c.Cancellation.ThrowIfCancellationRequested();
@@ -119,7 +127,7 @@ public sealed class GradientStep : IStepProgram
                 "Freeze them, or switch the check off if that is meant to be so.");
         }
 
-        return Finish(set, rate, targets, tokens);
+        return Finish(c, set, rate, targets, tokens);
     }
 
     /// <inheritdoc/>
@@ -162,6 +170,7 @@ public sealed class GradientStep : IStepProgram
         if (_options.CudaGraph && c.Arena.Device is CudaDevice device)
         {
             _recorder ??= new StepRecorder(device, _objective, _optimizer.Parameters, _options.ActivationCheckpointing);
+            using ProfileSpan span = ProfileSpan.Open(c.Profile, GraphSpan);
             if (_recorder.Run(c, batch, random, CountOf) is var (term, sum))
             {
                 AddTerm(term, sum / CountOf(term.Unit));
@@ -215,7 +224,7 @@ public sealed class GradientStep : IStepProgram
         _terms[term.Name] = sum with { Value = sum.Value + value };
     }
 
-    private StepResult Finish(ParameterSet set, double rate, long targets, long tokens)
+    private StepResult Finish(StepContext c, ParameterSet set, double rate, long targets, long tokens)
     {
         double loss = 0;
         foreach (TermValue term in _terms.Values)
@@ -223,17 +232,12 @@ public sealed class GradientStep : IStepProgram
             loss += term.Weight * term.Value;
         }
 
-        if (_options.MaxGradientValue > 0)
-        {
-            GradientClipping.ByValue(_options.MaxGradientValue, set);
-        }
-
-        double norm = _options.MaxGradientNorm > 0
-            ? GradientClipping.ByNorm(_options.MaxGradientNorm, _options.NormOrder, set)
-            : GradientClipping.GlobalNorm(_options.NormOrder, set);
+        double norm = Clip(c, set);
         string? warning = null;
         if (double.IsFinite(norm))
         {
+            using ProfileSpan span = ProfileSpan.Open(c.Profile, "update");
+            span.Moves(new OpCost(c.Profile is null ? 0 : _optimizer.UpdateBytes()));
             _optimizer.Update();
         }
         else
@@ -245,6 +249,25 @@ public sealed class GradientStep : IStepProgram
 
         set.ClearGradients();
         return new StepResult(loss, [.. _terms.Values], rate, norm, targets, tokens, warning);
+    }
+
+    private double Clip(StepContext c, ParameterSet set)
+    {
+        using ProfileSpan span = ProfileSpan.Open(c.Profile, "clip");
+        if (_options.MaxGradientValue > 0)
+        {
+            GradientClipping.ByValue(_options.MaxGradientValue, set);
+        }
+
+        double limit = _options.MaxGradientNorm;
+        double norm = limit > 0 ? GradientClipping.ByNorm(limit, _options.NormOrder, set) : GradientClipping.GlobalNorm(_options.NormOrder, set);
+        if (c.Profile is not null)
+        {
+            long bytes = set.Active.Where(e => e.Parameter.HasGradient).Sum(e => e.Parameter.Gradient!.Spec.Bytes);
+            span.Moves(new OpCost(limit > 0 && norm > limit ? 3 * bytes : bytes));
+        }
+
+        return norm;
     }
 }
 

@@ -38,6 +38,9 @@ public sealed class StepContext
     /// <summary>True in the first step of a phase, also after a resume: what never arrives shows here.</summary>
     public required bool IsFirst { get; init; }
 
+    /// <summary>Measures the step: give it to the step's tapes, and say by <see cref="ProfileSpan.Open"/> what else it does. Null in most steps.</summary>
+    public OpProfile? Profile { get; init; }
+
     /// <summary>To be asked before every micro-batch.</summary>
     public required CancellationToken Cancellation { get; init; }
 }

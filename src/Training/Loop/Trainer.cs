@@ -23,6 +23,7 @@ public sealed partial class Trainer : IDisposable
     private readonly TrainerOptions _options;
     private readonly ILogger _logger;
     private readonly EarlyStopping _stopping;
+    private readonly StepProfiler? _profiler;
     private readonly HashSet<Parameter> _earlier = [];
     private readonly Queue<TrainingEvent> _events = new();
     private IStepProgram? _program;
@@ -46,15 +47,17 @@ public sealed partial class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(phases);
         _options = options ?? new TrainerOptions();
         if (phases.Count == 0 || phases.Any(p => p.Steps < 1)
-            || _options.LogEvery < 1 || _options.EvaluateEvery < 0 || _options.SaveEvery < 0 || _options.KeepCheckpoints < 1)
+            || _options.LogEvery < 1 || _options.EvaluateEvery < 0 || _options.SaveEvery < 0 || _options.KeepCheckpoints < 1
+            || _options.Profile is { Skip: < 0 } or { Steps: < 1 })
         {
-            throw new ConfigurationException("A run needs at least one phase, each with at least one step, log_every and keep_checkpoints of at least 1, and " +
-                "eval_every and save_every of 0 or more.");
+            throw new ConfigurationException("A run needs at least one phase, each with at least one step, log_every and keep_checkpoints of at least 1, " +
+                "eval_every and save_every of 0 or more, and a profile of at least one step after 0 or more.");
         }
 
         _phases = phases;
         _logger = logger ?? NullLogger.Instance;
         _stopping = new EarlyStopping(_options.EarlyStopping);
+        _profiler = _options.Profile is { } profile ? new StepProfiler(device, profile) : null;
         Device = device;
         StepArena = new Arena(device, "step");
         State = new TrainerState { MaxSteps = phases.Sum(p => p.Steps), Seed = _options.Seed };
@@ -78,6 +81,9 @@ public sealed partial class Trainer : IDisposable
 
     /// <summary>The program of the phase that runs; null before the run has begun.</summary>
     public IStepProgram? Program => _program;
+
+    /// <summary>The spans of the steps that were profiled, for <see cref="ChromeTrace"/>; null where none was yet.</summary>
+    public OpProfile? Profile => _profiler?.Profile;
 
     /// <summary>Runs to the end, or from where it was left.</summary>
     /// <param name="cancellation">Asked before every micro-batch and every batch of an evaluation.</param>
@@ -223,8 +229,10 @@ public sealed partial class Trainer : IDisposable
         long started = _options.Time.GetTimestamp();
         StepArena.ResetPeak();
         StepResult result;
+        OpProfile? profile = _profiler?.Next(State.MaxSteps - State.GlobalStep);
         try
         {
+            using ProfileSpan whole = StepProfiler.Around(profile);
             using Activity? activity = TrainingMeters.Activities.StartActivity("graft.training.step");
             result = _program!.Run(new StepContext
             {
@@ -233,11 +241,13 @@ public sealed partial class Trainer : IDisposable
                 Step = State.PhaseStep,
                 Random = new Rng(_options.Seed).Stream("step").At(State.GlobalStep),
                 IsFirst = _isFirst,
+                Profile = profile,
                 Cancellation = cancellation,
             });
         }
         catch
         {
+            _ = profile?.TakeFamilies();
             phase.Data.Position = before;
             foreach (ParameterSet set in _program!.Sets)
             {
@@ -255,6 +265,10 @@ public sealed partial class Trainer : IDisposable
         State.TokensSeen += result.Tokens;
         MemoryUse peak = StepArena.Report().Peak;
         Completed(new StepCompleted(State.GlobalStep, State.Epoch, result, _options.Time.GetElapsedTime(started).TotalSeconds, PersistentMemory(), peak));
+        if (_profiler?.Completed(State.GlobalStep, profile) is { } profiled)
+        {
+            Tell(profiled);
+        }
     }
 
     private void Completed(StepCompleted step)

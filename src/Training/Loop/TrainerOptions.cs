@@ -44,6 +44,9 @@ public sealed record TrainerOptions
     /// <summary>Every parameter of the model: needed to resume runs of several phases that train different ones.</summary>
     public IReadOnlyList<Parameter> Parameters { get; init; } = [];
 
+    /// <summary>Measures where the time of some steps goes, op by op; null for none. See <see cref="StepProfiled"/> and <see cref="Trainer.Profile"/>.</summary>
+    public StepProfileOptions? Profile { get; init; }
+
     /// <summary>Takes every event besides the enumeration.</summary>
     public IProgress<TrainingEvent>? Progress { get; init; }
 

@@ -33,6 +33,16 @@ public sealed record StepCompleted(long Step, double Epoch, StepResult Result, d
     public double TokensPerSecond => Seconds > 0 ? Result.Tokens / Seconds : 0;
 }
 
+/// <summary>Where the time of a step went: comes after its <see cref="StepCompleted"/>, for the steps that <see cref="TrainerOptions.Profile"/> asks for.</summary>
+/// <param name="Step">Optimizer steps done, this one included.</param>
+/// <param name="Families">Ops by name and phase, and the step's other parts, the most expensive first.</param>
+/// <param name="OutsideSeconds">What none of them accounts for: the model's own code and the recording.</param>
+public sealed record StepProfiled(long Step, IReadOnlyList<OpFamilyCost> Families, double OutsideSeconds) : TrainingEvent(Step)
+{
+    /// <summary>The whole step: all families and what is outside of them.</summary>
+    public double Seconds => OutsideSeconds + Families.Sum(f => f.Seconds);
+}
+
 /// <summary>A held-out set was evaluated.</summary>
 /// <param name="Step">Optimizer steps done.</param>
 /// <param name="Result">Loss and accuracies.</param>

@@ -92,6 +92,13 @@ public sealed partial class Optimizer
         Updated?.Invoke(this);
     }
 
+    /// <summary>What the next update moves, each tensor once: gradients read, values and state read and written, 16-bit copies written.</summary>
+    internal long UpdateBytes()
+    {
+        return Parameters.Active.Where(e => e.Parameter.HasGradient).Sum(e =>
+            e.Parameter.Gradient!.Spec.Bytes + (2 * e.Values.Spec.Bytes) + (2 * e.State.Sum(s => s.Spec.Bytes)) + (e.IsLow ? e.Parameter.Value.Spec.Bytes : 0));
+    }
+
     /// <summary>Cuts the trained parameters into ranges that one call can do: neighbours in all blocks, one group, one step count, no mask, no 16-bit copy to
     /// write.</summary>
     private void FindRuns()

@@ -16,6 +16,9 @@ public sealed record RunSessionOptions
     /// removed.</summary>
     public bool Resume { get; init; }
 
+    /// <summary>Measures where the time of some steps goes; null for none.</summary>
+    public StepProfileOptions? Profile { get; init; }
+
     /// <summary>Takes the course of the run in words.</summary>
     public ILogger? Logger { get; init; }
 
@@ -223,6 +226,7 @@ public sealed partial class RunSession : IDisposable
             KeepCheckpoints = training.KeepCheckpoints,
             KeepBest = training.KeepBest && training.EvalEvery > 0,
             Resume = options.Resume,
+            Profile = options.Profile,
         }, options.Logger);
     }
 

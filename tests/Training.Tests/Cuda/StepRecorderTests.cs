@@ -61,6 +61,15 @@ public sealed class StepRecorderTests
     }
 
     [Test]
+    public async Task A_profile_shows_a_replay_as_one_span()
+    {
+        using LanguageRun run = new(s_run with { CudaGraph = true, Trainer = new TrainerOptions { Profile = new StepProfileOptions { Steps = 1 } } });
+        StepProfiled step = (await run.Run()).OfType<StepProfiled>().Single();
+        Assert.That(step.Families.Select(f => f.Name), Is.EquivalentTo(new[] { "data", GradientStep.GraphSpan, "clip", "update" }));
+        Assert.That(step.Families.Select(f => f.Calls), Is.All.EqualTo(1));
+    }
+
+    [Test]
     public void Dropout_is_refused_by_name()
     {
         using LanguageRun run = new(s_run with { CudaGraph = true }, adapter: s_lora with { Dropout = 0.1f });
