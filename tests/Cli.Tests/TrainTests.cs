@@ -93,6 +93,32 @@ internal sealed class TrainTests
     }
 
     [Test]
+    public async Task A_profile_is_a_table_and_a_trace([Values] bool json)
+    {
+        using TemporaryFolder folder = new();
+        string[] small = Sample.Small(folder.Path, ["generation.prompts=0"]);
+        ToolRun run = await ToolRun.Of(["train", Sample.RunFile, "--profile", .. json ? ["--json"] : (string[])[], .. small]);
+        Assert.That(run.Code, Is.Zero, run.Error);
+        string trace = Path.Combine(folder.Path, "trace.json");
+        using JsonDocument spans = JsonDocument.Parse(File.ReadAllText(trace));
+        Assert.That(spans.RootElement.GetProperty("traceEvents").GetArrayLength(), Is.GreaterThan(100));
+        if (json)
+        {
+            JsonElement profile = run.Lines.Single(l => l.GetProperty("event").GetString() == "profile");
+            Assert.That(profile.EnumerateObject().Select(p => p.Name), Is.EqualTo(new[] { "event", "steps", "seconds", "outside_seconds", "trace", "families" }));
+            Assert.That(profile.GetProperty("steps").GetInt64(), Is.EqualTo(1), "of three steps two are warm-up");
+            Assert.That(profile.GetProperty("trace").GetString(), Is.EqualTo(trace));
+            double sum = profile.GetProperty("outside_seconds").GetDouble() + profile.GetProperty("families").EnumerateArray().Sum(f => f.GetProperty("seconds").GetDouble());
+            Assert.That(profile.GetProperty("seconds").GetDouble(), Is.EqualTo(sum).Within(1e-9));
+        }
+        else
+        {
+            Assert.That(run.Output, Does.Match(@"\n  op +phase +calls +ms +share +GB/s +GFLOP/s\n").And.Match(@"\n  linear +backward +84 ").And.Contain("(outside of ops)"));
+            Assert.That(run.Output, Does.Contain(trace));
+        }
+    }
+
+    [Test]
     public async Task A_plan_for_a_card_needs_none()
     {
         ToolRun plan = await ToolRun.Of(["plan", Sample.RunFile, "--json", "--device", "cuda", .. Sample.Small(_folder.Path, ["model.activations=bf16"])]);

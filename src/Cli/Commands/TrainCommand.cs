@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using Graft.Cli.Output;
 using Graft.Models.Checkpoints;
+using Graft.Runtime;
 using Graft.Training;
 using Graft.Training.Runs;
 
@@ -17,36 +18,34 @@ internal static class TrainCommand
         Option<string?> device = CommonOptions.Device();
         Option<bool> json = CommonOptions.Json();
         Option<bool> resume = new("--resume") { Description = "Goes on from the newest checkpoint in the output folder; without it the run starts anew." };
-        Command command = new("train", "Fine-tunes a model as a run file says.") { file, set, device, json, resume };
+        Option<bool> profile = new("--profile") { Description = "Shows where the time of a few steps goes, op by op, and writes trace.json for chrome://tracing." };
+        Command command = new("train", "Fine-tunes a model as a run file says.") { file, set, device, json, resume, profile };
         command.SetAction((parsed, cancellation) => Run(
             console,
             RunFile.Load(parsed.GetRequiredValue(file), CommonOptions.Overrides(parsed.GetValue(set), parsed.GetValue(device))),
             parsed.GetValue(json),
-            parsed.GetValue(resume),
+            new RunSessionOptions { Resume = parsed.GetValue(resume), Profile = parsed.GetValue(profile) ? new StepProfileOptions() : null },
             cancellation));
         return command;
     }
 
-    private static async Task<int> Run(ToolConsole console, RunFile run, bool json, bool resume, CancellationToken cancellation)
+    private static async Task<int> Run(ToolConsole console, RunFile run, bool json, RunSessionOptions options, CancellationToken cancellation)
     {
         long started = Stopwatch.GetTimestamp();
         ITrainView view = json ? new JsonTrainView(console.Out) : new TextTrainView(console, run.Training.LogEvery);
         TrainReport report = new();
-        RunSessionOptions options = new()
+        void Warn(string message)
         {
-            Resume = resume,
-            Warning = message =>
-            {
-                report.Notices.Add(message);
-                view.Notice(message);
-            },
-        };
-        using RunSession session = RunSession.Open(run, options, cancellation);
+            report.Notices.Add(message);
+            view.Notice(message);
+        }
+
+        using RunSession session = RunSession.Open(run, options with { Warning = Warn }, cancellation);
         report.Device = session.Device.Name;
         try
         {
             view.Opened(session);
-            await Train(session, view, report, resume, cancellation).ConfigureAwait(false);
+            await Train(session, view, report, options.Resume, cancellation).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
@@ -62,6 +61,7 @@ internal static class TrainCommand
         WriteCurve(run, curve, report, view);
         report.Seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         report.Save(run);
+        WriteProfile(session, report.Profile, view);
         view.Finished(report, curve, run.Output.Path);
         return ExitCode.Ok;
     }
@@ -97,6 +97,20 @@ internal static class TrainCommand
             }
         },
         CancellationToken.None);
+
+    private static void WriteProfile(RunSession session, ProfileReport report, ITrainView view)
+    {
+        if (session.Trainer.Profile is { } profile)
+        {
+            string trace = Path.Combine(session.Run.Output.Path, "trace.json");
+            AtomicFile.Write(trace, stream => ChromeTrace.Write(profile, stream));
+            view.Profiled(report, trace);
+            if (profile.SpansLeftOut > 0)
+            {
+                view.Notice($"{trace} holds the first {profile.Spans.Length} spans; {profile.SpansLeftOut} found no room and are in the table alone");
+            }
+        }
+    }
 
     private static void WriteCurve(RunFile run, Curve curve, TrainReport report, ITrainView view)
     {

@@ -76,6 +76,13 @@ internal sealed class TextTrainView(ToolConsole console, long logEvery) : ITrain
         console.Out.WriteLine($"  model: {OneLine(sample.Text)}");
     }
 
+    public void Profiled(ProfileReport profile, string trace)
+    {
+        double milliseconds = 1000 * profile.Seconds / profile.Steps;
+        console.Out.WriteLine($"where the time of a step goes, mean of {profile.Steps} ({Words.Number(milliseconds, "0.0")} ms each), spans in {trace}:");
+        console.Out.WriteLine(profile.Table());
+    }
+
     public void Finished(TrainReport report, Curve curve, string output)
     {
         if (!curve.IsEmpty)

@@ -23,6 +23,8 @@ internal sealed class TrainReport
 
     public List<string> Notices { get; } = [];
 
+    public ProfileReport Profile { get; } = new();
+
     public EvaluationResult? First { get; private set; }
 
     public EvaluationResult? Last { get; private set; }
@@ -70,6 +72,9 @@ internal sealed class TrainReport
                     (Persistent, StepPeak) = (step.Memory, step.StepPeak);
                 }
 
+                break;
+            case StepProfiled profiled:
+                Profile.Add(profiled);
                 break;
             case EvaluationCompleted evaluation:
                 First ??= evaluation.Result;

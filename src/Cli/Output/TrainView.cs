@@ -17,6 +17,8 @@ internal interface ITrainView
 
     void Sample(string phase, RunSample sample);
 
+    void Profiled(ProfileReport profile, string trace);
+
     void Finished(TrainReport report, Curve curve, string output);
 
     void Cancelled(long step, string? checkpoint);
@@ -92,6 +94,8 @@ internal sealed class JsonTrainView(TextWriter output) : ITrainView
         json.WriteString("expected", sample.Expected);
         json.WriteString("text", sample.Text);
     });
+
+    public void Profiled(ProfileReport profile, string trace) => JsonLines.Write(output, "profile", json => profile.WriteFields(json, trace));
 
     public void Finished(TrainReport report, Curve curve, string folder) => JsonLines.Write(output, "finished", json => report.WriteFields(json, folder));
 
