@@ -12,7 +12,7 @@ internal static class BenchCommand
         Graft.Bench [work ...] [--quick] [--ours] [--guard] [--out folder]
 
           machine    peak F32 arithmetic, read and copy bandwidth
-          sgemm      matrix products                                       beside torch.mm
+          sgemm      matrix products                                       beside torch.addmm, and OpenBLAS with GRAFT_OPENBLAS=<library>
           gpt2       GPT-2 124M, full training steps, AdamW                beside TorchSharp
           llm.c      the same step                                         beside llm.c, which GRAFT_LLM_C names
           smollm2    SmolLM2-135M, LoRA training steps, AdamW              beside TorchSharp

@@ -58,6 +58,9 @@ internal static class Pair
         return [.. times.Select(Times.Of)];
     }
 
+    /// <summary>Seconds of one run, after one that does not count.</summary>
+    public static double Once(Action side) => Time(side, 1, lead: true);
+
     // At least so many runs and so many seconds: the runtime compiles what is called often once more, in the background.
     private static int WarmUp(Action side, int runs, double seconds, bool repeat)
     {

@@ -10,7 +10,7 @@ internal sealed unsafe class CpuScratch : IDisposable
     public const int BytesPerWorker = 2 << 20;
 
     /// <summary>Bytes of a half of the block that all workers share: the packed panels of a stage of a large product.</summary>
-    public const int SharedBytes = 4 << 20;
+    public const int SharedBytes = 8 << 20;
 
     private readonly int _workers;
     private byte* _memory;
