@@ -49,8 +49,8 @@ internal sealed record Roofline(double Bytes, double Flops, double Seconds, stri
 
             double bytes = (double)line["bytes"]!, flops = (double)line["flops"]!;
             string intensity = bytes == 0 ? "" : ResultTable.Number(flops / bytes);
-            _ = text.Append(CultureInfo.InvariantCulture, $"| {row["work"]} | {Million(bytes)} | {Million(flops)} | {intensity} | ");
-            _ = text.Append(CultureInfo.InvariantCulture, $"{ResultTable.Number((double)line["gbs"]!)} | {ResultTable.Number((double)line["gflops"]!)} | ");
+            _ = text.Append(CultureInfo.InvariantCulture, $"| {row["work"]} | {Told(bytes / 1e6)} | {Told(flops / 1e6)} | {intensity} | ");
+            _ = text.Append(CultureInfo.InvariantCulture, $"{Told((double)line["gbs"]!)} | {Told((double)line["gflops"]!)} | ");
             _ = text.AppendLine(CultureInfo.InvariantCulture, $"{line["bound"]} | {(double)line["share"]!:P0} |");
         }
 
@@ -62,5 +62,6 @@ internal sealed record Roofline(double Bytes, double Flops, double Seconds, stri
         return text.Length == 0 ? "" : Head + text;
     }
 
-    private static string Million(double value) => value == 0 ? "" : ResultTable.Number(value / 1e6);
+    // Nothing where the row does not tell it.
+    private static string Told(double value) => value == 0 ? "" : ResultTable.Number(value);
 }
