@@ -52,6 +52,8 @@ internal interface ILanes<T>
 
     static abstract T Exp(T value);
 
+    static abstract T Exp2(T value);
+
     static abstract T Log(T value);
 
     static abstract T Log1p(T value);

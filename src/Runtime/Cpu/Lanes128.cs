@@ -112,6 +112,9 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : IFloatLanes<L
     public static Lanes128 Exp(Lanes128 value) => VectorMath.Exp(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Exp2(Lanes128 value) => VectorMath.Exp2(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 Log(Lanes128 value) => VectorMath.Log(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -104,6 +104,9 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : IFloatLanes<L
     public static Lanes256 Exp(Lanes256 value) => VectorMath.Exp(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Exp2(Lanes256 value) => VectorMath.Exp2(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 Log(Lanes256 value) => VectorMath.Log(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

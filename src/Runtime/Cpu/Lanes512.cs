@@ -104,6 +104,9 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : IFloatLanes<L
     public static Lanes512 Exp(Lanes512 value) => VectorMath.Exp(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Exp2(Lanes512 value) => VectorMath.Exp2(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 Log(Lanes512 value) => VectorMath.Log(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -39,6 +39,8 @@ internal readonly struct LanesDouble(double value) : ILanes<LanesDouble>
 
     public static LanesDouble Exp(LanesDouble value) => new(Math.Exp(value.Value));
 
+    public static LanesDouble Exp2(LanesDouble value) => new(Math.Pow(2, value.Value));
+
     public static LanesDouble Log(LanesDouble value) => new(Math.Log(value.Value));
 
     public static LanesDouble Log1p(LanesDouble value) => new(DoubleMath.Log1p(value.Value));

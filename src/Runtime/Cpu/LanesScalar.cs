@@ -82,6 +82,8 @@ internal readonly unsafe struct LanesScalar(float value) : IFloatLanes<LanesScal
 
     public static LanesScalar Exp(LanesScalar value) => VectorMath.Exp(value);
 
+    public static LanesScalar Exp2(LanesScalar value) => VectorMath.Exp2(value);
+
     public static LanesScalar Log(LanesScalar value) => VectorMath.Log(value);
 
     public static LanesScalar Log1p(LanesScalar value) => VectorMath.Log1p(value);

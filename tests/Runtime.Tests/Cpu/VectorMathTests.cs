@@ -24,6 +24,9 @@ public sealed unsafe class VectorMathTests
     public void Exp_is_within_1_2_ulp() => Check(new ExpOperator(), Math.Exp, 1.2);
 
     [Test]
+    public void Exp2_is_within_1_ulp() => Check(new Exp2Operator(), x => Math.Pow(2, x), 1);
+
+    [Test]
     public void Log_is_within_1_2_ulp() => Check(new LogOperator(), Math.Log, 1.2);
 
     [Test]
@@ -143,6 +146,13 @@ public sealed unsafe class VectorMathTests
         {
             Partial.Store(op.Invoke(Partial.Load<T>(x + i, count - i, 0)), y + i, count - i);
         }
+    }
+
+    private readonly struct Exp2Operator : IUnaryOperator
+    {
+        public T Invoke<T>(T x)
+            where T : unmanaged, ILanes<T>
+            => T.Exp2(x);
     }
 
     private readonly struct Log1pOperator : IUnaryOperator
