@@ -80,6 +80,9 @@ internal readonly unsafe struct AttentionCall
     /// <summary>Query heads per key head.</summary>
     public int Group => QueryHeads / KeyHeads;
 
+    /// <summary>Factor of q·k as the block kernels want it: scores are powers of two, but a soft cap needs them as they are.</summary>
+    public float ScoreScale => SoftCap == 0 ? (float)(Scale * VectorMath.Log2E) : Scale;
+
     /// <summary>The keys that a query sees, [first, end); empty as [0, 0).</summary>
     public (int First, int End) Visible(int batch, int query)
     {

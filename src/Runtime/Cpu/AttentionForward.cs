@@ -9,9 +9,9 @@ namespace Graft.Runtime.Cpu;
 /// </remarks>
 internal static unsafe class AttentionForward
 {
-    private const int RowsPerChunk = 256;
-    private const int MaxTokens = 128;
-    private const int WantedChunks = 32;
+    private const int RowsPerChunk = 512;
+    private const int MaxTokens = 512;
+    private const int ChunksPerThread = 6;
     private const int PanelBytes = 1 << 20; // packed queries and outputs of a chunk
 
     /// <summary>Writes every element of out (B, T, H, D) and, where asked for, the logarithms of the sums.</summary>
@@ -29,8 +29,8 @@ internal static unsafe class AttentionForward
         }
     }
 
-    /// <summary>Keys per block: 192, or fewer where a block of keys would leave L2; a multiple of every row panel.</summary>
-    public static int KeyBlock(int size) => Math.Clamp(24576 / size / 24 * 24, 24, 192);
+    /// <summary>Keys per block: 96, so that a tile of scores stays in L1 (24 to 192 tried), or fewer where a block would leave L2; a multiple of every row panel.</summary>
+    private static int KeyBlock(int size) => Math.Clamp(24576 / size / 24 * 24, 24, 96);
 
     private readonly struct ForwardWork : ILanesWork
     {
@@ -49,11 +49,14 @@ internal static unsafe class AttentionForward
             int bytesPerRow = 8 * Microkernel.RoundUp(c.Size, Microkernel.RowStep);
             int rows = Math.Min(RowsPerChunk, PanelBytes / bytesPerRow);
             _heads = Math.Clamp(rows / lanes, 1, c.Group);
-            _tokens = Math.Clamp(rows / _heads / lanes * lanes, lanes, MaxTokens);
             _headGroups = (c.Group + _heads - 1) / _heads;
-            if ((long)c.Batch * c.KeyHeads * _headGroups * WorkerTeam.ChunksFor(c.Queries, _tokens) < WantedChunks)
+
+            // Keys are packed once per chunk, so a chunk takes as many queries as leave enough chunks to share out; results do not depend on it.
+            _tokens = Math.Clamp(rows / _heads / lanes * lanes, lanes, MaxTokens);
+            long items = (long)c.Batch * c.KeyHeads * _headGroups;
+            while (_tokens > lanes && items * WorkerTeam.ChunksFor(c.Queries, _tokens) < ChunksPerThread * team.Threads)
             {
-                _tokens = lanes;
+                _tokens = Microkernel.RoundUp(_tokens / 2, lanes);
             }
 
             _tokenBlocks = WorkerTeam.ChunksFor(c.Queries, _tokens);
@@ -103,7 +106,7 @@ internal static unsafe class AttentionForward
                 {
                     int panel = (h * panelsPerHead) + p;
                     float* from = _c.Query.At(batch, token + (p * lanes), head + h);
-                    PanelPacking.Transpose<LoadSingle>(queries + (panel * size * lanes), lanes, count, from, 0, _c.Query.Token, size, _c.Scale);
+                    PanelPacking.Transpose<LoadSingle>(queries + (panel * size * lanes), lanes, count, from, 0, _c.Query.Token, size, _c.ScoreScale);
                 }
             }
 
@@ -112,7 +115,7 @@ internal static unsafe class AttentionForward
             {
                 // A sink is a key that every query has seen already: its score is the maximum so far, its exponential 1 the sum.
                 int row = panelsPerHead * lanes;
-                new Span<float>(statistics + (h * row), row).Fill(_c.Sinks == null ? float.NegativeInfinity : _c.Sinks[head + h]);
+                new Span<float>(statistics + (h * row), row).Fill(_c.Sinks == null ? float.NegativeInfinity : _c.Sinks[head + h] * (float)VectorMath.Log2E);
                 new Span<float>(statistics + ((heads + h) * row), row).Fill(_c.Sinks == null ? 0 : 1);
             }
 
@@ -191,7 +194,7 @@ internal static unsafe class AttentionForward
             int lanes = Microkernel.Columns;
             bool masked = ranges.NeedsMask(start + first, start + last);
             T minus = T.Of(double.NegativeInfinity);
-            T cap = T.Of(_c.SoftCap);
+            T cap = T.Of(_c.SoftCap * VectorMath.Log2E);
             T inverseCap = T.Of(_c.SoftCap == 0 ? 0 : 1.0 / _c.SoftCap);
             bool capped = _c.SoftCap != 0;
             for (int j = 0; j < lanes; j += T.Count)
@@ -228,12 +231,12 @@ internal static unsafe class AttentionForward
 
                 // A query that has seen nothing yet has the maximum -∞: 0 in its place keeps -∞ - (-∞) out of the exponent.
                 T shift = T.Select(T.Less(top, T.Of(-3e38)), T.Of(0), top);
-                T correction = T.Exp(old - shift);
+                T correction = T.Exp2(old - shift);
                 T total = T.Load(sum + j) * correction;
                 for (int i = first; i < last; i++)
                 {
                     float* at = scores + (i * lanes) + j;
-                    T p = T.Exp(T.Load(at) - shift);
+                    T p = T.Exp2(T.Load(at) - shift);
                     T.Store(p, at);
                     total += p;
                 }
@@ -269,7 +272,7 @@ internal static unsafe class AttentionForward
                 float* to = _c.LogSumExp + ((((long)batch * _c.QueryHeads) + head) * _c.Queries) + token;
                 for (int i = 0; i < count; i++)
                 {
-                    to[i] = sum[i] == 0 ? float.NegativeInfinity : max[i] + MathF.Log(sum[i]);
+                    to[i] = sum[i] == 0 ? float.NegativeInfinity : (max[i] / (float)VectorMath.Log2E) + MathF.Log(sum[i]);
                 }
             }
         }

@@ -5,7 +5,7 @@ namespace Graft.Runtime.Tests.Cpu;
 [TestFixture]
 internal sealed unsafe class AttentionTests
 {
-    /// <summary>Sizes around panels (32 lanes, 12 rows), blocks (64 queries, 128 tokens, 192 keys) and sizes per head.</summary>
+    /// <summary>Sizes around panels (32 lanes, 12 rows), blocks (128 queries, 96 and 288 keys) and sizes per head.</summary>
     internal static IEnumerable<Setting> Settings()
     {
         yield return new(1, 1, 1, 1, 1, 4);
@@ -21,6 +21,9 @@ internal sealed unsafe class AttentionTests
         yield return new(2, 75, 75, 4, 4, 24) { Causal = true, Documents = true };
         yield return new(2, 210, 210, 3, 3, 32) { Documents = true };
         yield return new(1, 260, 260, 2, 1, 64) { Documents = true, Causal = true, Window = 30, SoftCap = 5 };
+        yield return new(1, 140, 600, 2, 1, 16) { Causal = true };
+        yield return new(1, 300, 300, 1, 1, 36) { Causal = true, Window = 100 };
+        yield return new(2, 130, 110, 2, 1, 16) { Hole = true };
         yield return new(1, 1, 300, 8, 2, 64) { Causal = true };
         yield return new(2, 3, 100, 4, 1, 128) { Causal = true };
         yield return new(2, 4, 300, 4, 2, 20) { Causal = true, Window = 37, SoftCap = 3 };
@@ -122,6 +125,9 @@ internal sealed unsafe class AttentionTests
 
         /// <summary>Ranges: documents of 1 to 40 tokens, every seventh query sees nothing.</summary>
         public bool Documents { get; init; }
+
+        /// <summary>Ranges: queries 32 to 63, a panel between panels, see nothing.</summary>
+        public bool Hole { get; init; }
     }
 
     /// <summary>Queries, keys and values packed as one (tokens, H + 2K, D) where T = S, apart otherwise.</summary>
@@ -139,7 +145,11 @@ internal sealed unsafe class AttentionTests
             (Output, DQ, DK, DV) = (Nans(n), Nans(n), Nans(m), Nans(m));
             LogSumExp = Nans(s.Batch * s.QueryHeads * s.Queries);
             _delta = Nans(s.Batch * s.QueryHeads * s.Queries);
-            if (s.Documents)
+            if (s.Hole)
+            {
+                _ranges = [.. Enumerable.Range(0, s.Batch * s.Queries).SelectMany(i => new[] { 0, i % s.Queries is >= 32 and < 64 ? 0 : s.Keys })];
+            }
+            else if (s.Documents)
             {
                 _ranges = new int[s.Batch * s.Queries * 2];
                 System.Random random = new(5);
