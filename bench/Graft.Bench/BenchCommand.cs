@@ -13,6 +13,7 @@ internal static class BenchCommand
 
           machine    peak F32 arithmetic, read and copy bandwidth
           sgemm      matrix products                                       beside torch.addmm, and OpenBLAS with GRAFT_OPENBLAS=<library>
+          attention  causal attention, forward and backward                beside torch.scaled_dot_product_attention
           gpt2       GPT-2 124M, full training steps, AdamW                beside TorchSharp
           llm.c      the same step                                         beside llm.c, which GRAFT_LLM_C names
           smollm2    SmolLM2-135M, LoRA training steps, AdamW              beside TorchSharp

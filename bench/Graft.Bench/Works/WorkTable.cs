@@ -8,6 +8,7 @@ internal static class WorkTable
     [
         new MachineWork(),
         new SgemmWork(),
+        new AttentionWork(),
         new Gpt2Work(),
         new LlmcWork(),
         new SmolLm2Work(),
