@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Graft.Runtime.Cpu;
+using Graft.Runtime.Interop;
 
 namespace Graft.Runtime;
 
@@ -23,7 +24,14 @@ public sealed class CpuDevice : Device
     {
         try
         {
-            return (nint)NativeMemory.AlignedAlloc((nuint)bytes, BlockAllocator.Alignment);
+            if (bytes < 2 * HugePages.Size)
+            {
+                return (nint)NativeMemory.AlignedAlloc((nuint)bytes, BlockAllocator.Alignment);
+            }
+
+            void* slab = NativeMemory.AlignedAlloc((nuint)bytes, (nuint)HugePages.Size);
+            HugePages.Ask(slab, bytes);
+            return (nint)slab;
         }
         catch (OutOfMemoryException e)
         {
