@@ -78,6 +78,20 @@ public ref struct InferCall
         }
     }
 
+    /// <summary>Fails with a <see cref="DTypeException"/> unless the input is the U8 tensor of a quantised matrix and the device reads such, which is the CPU only so far.</summary>
+    /// <param name="i">Which input.</param>
+    /// <param name="type">Its blocks.</param>
+    internal readonly void RequireBlocks(int i, BlockType type)
+    {
+        RequireType(i, DType.U8);
+        if (Plans != DeviceKind.Cpu)
+        {
+            throw new DTypeException($"{Info.Name}: quantised weights ({type.Name()}) are read on the cpu only; load the model's weights as bf16 or f32 for another device.");
+        }
+
+        Require(Shape(i).Rank == 2 && type.Columns(Shape(i)[1]) >= 0, $"the quantised matrix must be (rows, bytes), a row of whole blocks of {type.BlockBytes()} bytes");
+    }
+
     /// <summary>Fails with a <see cref="DTypeException"/> unless the input is an activation that the device computes on: F32 or F64 on the CPU, F32 or BF16 on CUDA.</summary>
     /// <param name="i">Which input.</param>
     /// <param name="doubles">False where the CPU has no F64 kernel.</param>

@@ -18,6 +18,9 @@ internal unsafe interface IElementLoad
 
     /// <summary>Elements at..at+7.</summary>
     static abstract Vector256<float> Eight(void* from, long at);
+
+    /// <summary>Elements at..at+15.</summary>
+    static abstract Vector512<float> Sixteen(void* from, long at);
 }
 
 /// <summary>F32 as it is.</summary>
@@ -33,6 +36,9 @@ internal readonly unsafe struct LoadSingle : IElementLoad
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Eight(void* from, long at) => Vector256.Load((float*)from + at);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Sixteen(void* from, long at) => Vector512.Load((float*)from + at);
 }
 
 /// <summary>BF16, widened by a shift.</summary>
@@ -58,5 +64,13 @@ internal readonly unsafe struct LoadBFloat16 : IElementLoad
             ? Avx2.ConvertToVector256Int32(packed).AsUInt32()
             : Vector256.Create(Vector128.WidenLower(packed), Vector128.WidenUpper(packed));
         return (wide << 16).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Sixteen(void* from, long at)
+    {
+        return Avx512F.IsSupported
+            ? (Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)from + at)) << 16).AsSingle()
+            : Vector512.Create(Eight(from, at), Eight(from, at + 8));
     }
 }

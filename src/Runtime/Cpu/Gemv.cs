@@ -10,11 +10,15 @@ internal static unsafe class Gemv
     /// <summary>Most rows that this path takes; above, packing pays.</summary>
     public const int MaxRows = 8;
 
-    private const long ChunkElements = 65536; // elements of B per chunk: 128 to 256 KiB, some 10 µs of memory traffic
+    private const int MaxBlockColumns = CpuScratch.BytesPerWorker / sizeof(float) / (2 * MaxRows); // rows of A and their block sums lie in scratch memory
     private const int AxpyColumns = 512;
 
     /// <summary>A few contiguous rows of A against a matrix that is worth not copying.</summary>
-    public static bool Fits(in GemmCall c) => c.M <= MaxRows && !c.TransposeA && c.TypeA == OperandType.F32 && c.Batch == 1 && c.K > 0 && c.Alpha != 0 && c.N >= 16;
+    public static bool Fits(in GemmCall c)
+    {
+        return c.M <= MaxRows && !c.TransposeA && c.TypeA == OperandType.F32 && c.Batch == 1 && c.K > 0 && c.Alpha != 0 && c.N >= 16
+            && (c.TypeB <= OperandType.BF16 || (c.TransposeB && c.K <= MaxBlockColumns));
+    }
 
     /// <summary>Computes <paramref name="c"/>.</summary>
     public static void Run(WorkerTeam team, in GemmCall c)
@@ -22,22 +26,29 @@ internal static unsafe class Gemv
         switch (c.TypeB)
         {
             case OperandType.BF16:
-                Run<LoadBFloat16>(team, c);
+                RunElements<LoadBFloat16>(team, c);
+                break;
+            case OperandType.Q40:
+                GemvRows.Run<BlockDots<LoadQ40>>(team, c);
+                break;
+            case OperandType.Q41:
+                GemvRows.Run<BlockDots<LoadQ41>>(team, c);
+                break;
+            case OperandType.Q80:
+                GemvRows.Run<BlockDots<LoadQ80>>(team, c);
                 break;
             default:
-                Run<LoadSingle>(team, c);
+                RunElements<LoadSingle>(team, c);
                 break;
         }
     }
 
-    private static void Run<TLoad>(WorkerTeam team, in GemmCall c)
+    private static void RunElements<TLoad>(WorkerTeam team, in GemmCall c)
         where TLoad : IElementLoad
     {
         if (c.TransposeB)
         {
-            int grain = (int)Math.Clamp(ChunkElements / c.K / 4 * 4, 4, 1 << 20);
-            DotWork<TLoad> work = new(c, grain);
-            team.Run(WorkerTeam.ChunksFor(c.N, grain), ref work);
+            GemvRows.Run<ElementDots<TLoad>>(team, c);
         }
         else
         {
@@ -46,7 +57,8 @@ internal static unsafe class Gemv
         }
     }
 
-    private static float Finish(in GemmCall c, float sum, long column, float* at)
+    /// <summary>An element of C from its sum of products.</summary>
+    public static float Finish(in GemmCall c, float sum, long column, float* at)
     {
         float value = c.Alpha * sum;
         if (c.Bias != null)
@@ -55,43 +67,6 @@ internal static unsafe class Gemv
         }
 
         return c.Beta == 0 ? value : value + (c.Beta * *at);
-    }
-
-    /// <summary>B is (N, K): inner products of rows.</summary>
-    private readonly struct DotWork<TLoad>(GemmCall call, int grain) : IChunkWork
-        where TLoad : IElementLoad
-    {
-        public void Invoke(int chunk, int worker)
-        {
-            int from = chunk * grain;
-            int to = Math.Min(call.N, from + grain);
-            float* sums = stackalloc float[16];
-            for (int n = from; n < to; n += 4)
-            {
-                int width = Math.Min(4, to - n);
-                for (int m = 0; m < call.M; m += 4)
-                {
-                    int height = Math.Min(4, call.M - m);
-                    if (height == 1)
-                    {
-                        Dots1<TLoad>(call.K, (float*)call.A + (m * call.LeadingA), call.B, n * call.LeadingB, call.LeadingB, width, sums);
-                    }
-                    else
-                    {
-                        Dots4<TLoad>(call.K, (float*)call.A + (m * call.LeadingA), call.LeadingA, height, call.B, n * call.LeadingB, call.LeadingB, width, sums);
-                    }
-
-                    for (int i = 0; i < height; i++)
-                    {
-                        float* c = call.C + ((m + i) * call.LeadingC) + n;
-                        for (int j = 0; j < width; j++)
-                        {
-                            c[j] = Finish(call, sums[(i * 4) + j], n + j, c + j);
-                        }
-                    }
-                }
-            }
-        }
     }
 
     /// <summary>sums[0..3] = x · B[j]; rows beyond <paramref name="width"/> repeat the last one.</summary>
@@ -148,68 +123,6 @@ internal static unsafe class Gemv
         {
             Sse.Prefetch0((byte*)b + (at * TLoad.Size)); // never faults, so that it may point behind the end
         }
-    }
-
-    /// <summary>sums[4·i + j] = x[i] · B[j], 2 to 4 rows of x in pairs: two accumulators per vector of B and row keep within 16 registers.</summary>
-    private static void Dots4<TLoad>(int k, float* x, long ldx, int height, void* b, long offset, long ld, int width, float* sums)
-        where TLoad : IElementLoad
-    {
-        for (int i = 0; i < height; i += 2)
-        {
-            float* x0 = x + (i * ldx);
-            Dots2<TLoad>(k, x0, i + 1 < height ? x0 + ldx : x0, b, offset, ld, width, sums + (4 * i));
-        }
-    }
-
-    private static void Dots2<TLoad>(int k, float* x0, float* x1, void* b, long offset, long ld, int width, float* sums)
-        where TLoad : IElementLoad
-    {
-        long o0 = offset;
-        long o1 = offset + (Math.Min(1, width - 1) * ld);
-        long o2 = offset + (Math.Min(2, width - 1) * ld);
-        long o3 = offset + (Math.Min(3, width - 1) * ld);
-        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
-        int i = 0;
-        for (; i + 8 <= k; i += 8)
-        {
-            Vector256<float> v = Vector256.Load(x0 + i);
-            Vector256<float> w = Vector256.Load(x1 + i);
-            Vector256<float> y = TLoad.Eight(b, o0 + i);
-            s0 = Vector256.MultiplyAddEstimate(v, y, s0);
-            t0 = Vector256.MultiplyAddEstimate(w, y, t0);
-            y = TLoad.Eight(b, o1 + i);
-            s1 = Vector256.MultiplyAddEstimate(v, y, s1);
-            t1 = Vector256.MultiplyAddEstimate(w, y, t1);
-            y = TLoad.Eight(b, o2 + i);
-            s2 = Vector256.MultiplyAddEstimate(v, y, s2);
-            t2 = Vector256.MultiplyAddEstimate(w, y, t2);
-            y = TLoad.Eight(b, o3 + i);
-            s3 = Vector256.MultiplyAddEstimate(v, y, s3);
-            t3 = Vector256.MultiplyAddEstimate(w, y, t3);
-        }
-
-        float r0 = 0, r1 = 0, r2 = 0, r3 = 0, q0 = 0, q1 = 0, q2 = 0, q3 = 0;
-        for (; i < k; i++)
-        {
-            float y0 = TLoad.One(b, o0 + i), y1 = TLoad.One(b, o1 + i), y2 = TLoad.One(b, o2 + i), y3 = TLoad.One(b, o3 + i);
-            r0 += x0[i] * y0;
-            r1 += x0[i] * y1;
-            r2 += x0[i] * y2;
-            r3 += x0[i] * y3;
-            q0 += x1[i] * y0;
-            q1 += x1[i] * y1;
-            q2 += x1[i] * y2;
-            q3 += x1[i] * y3;
-        }
-
-        sums[0] = Vector256.Sum(s0) + r0;
-        sums[1] = Vector256.Sum(s1) + r1;
-        sums[2] = Vector256.Sum(s2) + r2;
-        sums[3] = Vector256.Sum(s3) + r3;
-        sums[4] = Vector256.Sum(t0) + q0;
-        sums[5] = Vector256.Sum(t1) + q1;
-        sums[6] = Vector256.Sum(t2) + q2;
-        sums[7] = Vector256.Sum(t3) + q3;
     }
 
     /// <summary>B is (K, N): its rows are added with factors into a block of 512 columns that stays in L1.</summary>

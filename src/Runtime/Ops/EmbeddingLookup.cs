@@ -2,7 +2,7 @@ namespace Graft.Runtime;
 
 /// <summary>y[i] = W[ids[i]]: rows of a table by index.</summary>
 /// <remarks>
-/// W (V, C) F32, BF16, F16 or, on the CPU, F64; ids (...) I32 in [0, V); y (..., C) F32 (F64). The gradient of W is F32, and repeated ids add up in their order.
+/// W (V, C) F32, BF16, F16 or, on the CPU, F64 or quantised (without a gradient then); ids (...) I32 in [0, V); y (..., C) F32 (F64). The gradient of W is F32, and repeated ids add up in their order.
 /// </remarks>
 /// <param name="PaddingIndex">A row that gets no gradient; -1 for none.</param>
 public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingLookup>
@@ -10,11 +10,23 @@ public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingL
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("embedding", 2, Recompute: true);
 
+    /// <summary>How W is quantised: then it is U8 (V, bytes of a row), and only the rows asked for are unpacked.</summary>
+    public BlockType Blocks { get; init; }
+
     /// <inheritdoc/>
     public static void Infer(in EmbeddingLookup op, ref InferCall c)
     {
         DType type = c.Input(0).DType;
-        c.RequireType(0, DType.F32, DType.BF16, type == DType.F64 && c.Plans == DeviceKind.Cpu ? DType.F64 : DType.F16);
+        if (op.Blocks == BlockType.None)
+        {
+            c.RequireType(0, DType.F32, DType.BF16, type == DType.F64 && c.Plans == DeviceKind.Cpu ? DType.F64 : DType.F16);
+        }
+        else
+        {
+            c.RequireBlocks(0, op.Blocks);
+            c.Require(!c.Needs[0], "a quantised table is not trainable");
+        }
+
         c.RequireType(1, DType.I32);
         Shape ids = c.Shape(1);
         c.Require(c.Shape(0).Rank == 2, "a table of two axes, (rows, width), is needed");
@@ -22,7 +34,7 @@ public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingL
         c.Require(op.PaddingIndex >= -1 && op.PaddingIndex < c.Shape(0)[0], $"the padding row {op.PaddingIndex} must be one of the table's, or -1");
         Span<int> axes = stackalloc int[Shape.MaxRank];
         ids.CopyTo(axes);
-        axes[ids.Rank] = c.Shape(0)[1];
+        axes[ids.Rank] = op.Blocks == BlockType.None ? c.Shape(0)[1] : op.Blocks.Columns(c.Shape(0)[1]);
         c.Output(new Shape(axes[..(ids.Rank + 1)]), type == DType.F64 ? DType.F64 : DType.F32);
     }
 
@@ -33,7 +45,7 @@ public readonly record struct EmbeddingLookup(int PaddingIndex) : IOp<EmbeddingL
     public static void Forward(in EmbeddingLookup op, CpuCall c)
     {
         RowMoves.Check(Info.Name, c.Input(1), c.Input(0).Shape[0]);
-        RowMoves.Gather(c.Team, c.Input(0), c.Input(1), c.Output);
+        RowMoves.Gather(c.Team, c.Input(0), c.Input(1), c.Output, op.Blocks);
     }
 
     /// <inheritdoc/>
@@ -77,6 +89,9 @@ public static class EmbeddingLookupExtensions
     {
         /// <summary>Rows of a table by id; see <see cref="EmbeddingLookup"/>.</summary>
         public Tensor Embedding(Tensor table, Tensor ids, int paddingIndex = -1) => t.Apply(new EmbeddingLookup(paddingIndex), table, ids);
+
+        /// <summary>Rows of a quantised table, U8 (V, bytes of a row), by id; see <see cref="EmbeddingLookup"/>.</summary>
+        public Tensor QuantizedEmbedding(Tensor codes, BlockType type, Tensor ids) => t.Apply(new EmbeddingLookup(-1) { Blocks = type }, codes, ids);
 
         /// <summary>Rows of x (N, C) by index: the same op under the name used where x is no table of words.</summary>
         public Tensor GatherRows(Tensor x, Tensor indices) => t.Apply(new EmbeddingLookup(-1), x, indices);

@@ -3,7 +3,7 @@ namespace Graft.Runtime;
 /// <summary>y = x·Wᵀ + b + s·u·Bᵀ: a linear layer with optional bias and optional low-rank branch in one op.</summary>
 /// <remarks>
 /// x (..., in), W (out, in), or (in, out) with <paramref name="InputFirst"/> (Conv1D of GPT-2); b (out); u (..., r), B (out, r); y (..., out).
-/// W, B are F32 or BF16, the rest F32 (or all F64); on CUDA x, u and y are F32 or BF16, b as W. The branch is that of LoRA with u = x·Aᵀ, Hu et al. 2021,
+/// W, B are F32 or BF16, the rest F32 (or all F64); W may be quantised on the CPU, and has no gradient then; on CUDA x, u and y are F32 or BF16, b as W. The branch is that of LoRA with u = x·Aᵀ, Hu et al. 2021,
 /// arXiv:2106.09685.
 /// </remarks>
 /// <param name="InputFirst">W is stored as (in, out).</param>
@@ -15,6 +15,9 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
     /// <inheritdoc/>
     public static OpInfo Info { get; } = new("linear", 2, "arXiv:2106.09685");
 
+    /// <summary>How W is quantised: then it is U8 (out, bytes of a row), read as it is stored.</summary>
+    public BlockType Blocks { get; init; }
+
     private int InputU => Bias ? 3 : 2;
 
     /// <inheritdoc/>
@@ -24,9 +27,18 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
         c.Require(c.Count == inputs, $"x, W{(op.Bias ? ", b" : "")}{(op.Branch ? ", u, B" : "")} are needed");
         c.RequireActivation(0);
         DType type = c.Input(0).DType;
-        Products.RequireWeight(ref c, 1, type);
         Shape x = c.Shape(0);
-        Shape w = c.Shape(1);
+        if (op.Blocks == BlockType.None)
+        {
+            Products.RequireWeight(ref c, 1, type);
+        }
+        else
+        {
+            c.RequireBlocks(1, op.Blocks);
+            c.Require(!op.InputFirst && !c.Needs[1], "a quantised weight is stored as (out, in), and is not trainable");
+        }
+
+        Shape w = op.Weight(c.Shape(1));
         c.Require(x.Rank >= 1 && w.Rank == 2, "x (..., in) and a weight of two axes are needed");
         int outputs = w[op.InputFirst ? 1 : 0];
         c.Require(w[op.InputFirst ? 0 : 1] == x.Last, $"the last axis of x has {x.Last} elements, but the weight takes {w[op.InputFirst ? 0 : 1]}");
@@ -68,10 +80,10 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
     public static void Forward(in LinearTransform op, CpuCall c)
     {
         Tensor x = c.Input(0);
-        Tensor w = c.Input(1);
+        Shape w = op.Weight(c.Input(1).Shape);
         int rows = checked((int)x.Shape.Rows);
         Matrix y = new(c.Output, rows, c.Output.Shape.Last);
-        Matrix weight = new(w, w.Shape[0], w.Shape[1], !op.InputFirst);
+        Matrix weight = new(c.Input(1), w[0], w[1], !op.InputFirst, blocks: op.Blocks);
         Products.Branch? branch = null;
         if (op.Branch)
         {
@@ -114,13 +126,13 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
     {
         Tensor dy = c.OutputGradient;
         int rows = checked((int)c.InputSpec(0).Shape.Rows);
-        Shape w = c.InputSpec(1).Shape;
+        Shape w = op.Weight(c.InputSpec(1).Shape);
         int outputs = w[op.InputFirst ? 1 : 0];
         int inputs = c.InputSpec(0).Shape.Last;
         if (c.Needs(0))
         {
             Tensor dx = c.Target(0, out bool accumulate);
-            Products.Run(c, new(dy, rows, outputs), new(c.Input(1), w[0], w[1], op.InputFirst), new(dx, rows, inputs), accumulate);
+            Products.Run(c, new(dy, rows, outputs), new(c.Input(1), w[0], w[1], op.InputFirst, blocks: op.Blocks), new(dx, rows, inputs), accumulate);
         }
 
         if (c.Needs(1))
@@ -148,10 +160,13 @@ public readonly record struct LinearTransform(bool InputFirst, bool Bias, bool B
     public static OpCost Cost(in LinearTransform op, CostCall c)
     {
         Shape x = c.Input(0).Shape;
-        long product = 2 * x.Rows * c.Input(1).Shape.Count;
+        long product = 2 * x.Rows * op.Weight(c.Input(1).Shape).Count;
         long branch = op.Branch ? 2 * x.Rows * c.Input(op.InputU + 1).Shape.Count : 0;
         return c.Once(c.IsBackward ? (product * c.Products(0, 1)) + (branch * c.Products(op.InputU, op.InputU + 1)) : product + branch);
     }
+
+    // (out, in), or (in, out), from the stored shape; not of two axes where the stored one is not.
+    private Shape Weight(Shape stored) => Blocks == BlockType.None || stored.Rank != 2 ? stored : new Shape(stored[0], Blocks.Columns(stored[1]));
 
     private static void BranchBackward(in LinearTransform op, BackwardCall c, Tensor dy, int rows, int outputs)
     {
@@ -176,6 +191,19 @@ public static class LinearTransformExtensions
 {
     extension(Tape t)
     {
+        /// <summary>x·Wᵀ + b + scale·u·Bᵀ with a quantised W, U8 (out, bytes of a row); b, and u with B, may be null. See <see cref="LinearTransform"/>.</summary>
+        public Tensor QuantizedLinear(Tensor x, Tensor codes, BlockType type, Tensor? bias = null, Tensor? u = null, Tensor? up = null, float scale = 1)
+        {
+            LinearTransform op = new(false, bias is not null, u is not null, scale) { Blocks = type };
+            return (bias, u) switch
+            {
+                (null, null) => t.Apply(op, x, codes),
+                (_, null) => t.Apply(op, x, codes, bias),
+                (null, _) => t.Apply(op, x, codes, u, up!),
+                _ => t.Apply(op, x, codes, bias, u, up!),
+            };
+        }
+
         /// <summary>x·Wᵀ + b, or x·W + b with <paramref name="inputFirst"/>; see <see cref="LinearTransform"/>.</summary>
         public Tensor Linear(Tensor x, Tensor weight, Tensor? bias = null, bool inputFirst = false)
         {

@@ -3,7 +3,7 @@ using Graft.Runtime.Cpu;
 namespace Graft.Runtime;
 
 /// <summary>A stored matrix inside a tensor: its elements' type, row length and orientation.</summary>
-internal readonly unsafe struct Matrix(Tensor tensor, int rows, int columns, bool transposed = false, long stride = 0)
+internal readonly unsafe struct Matrix(Tensor tensor, int rows, int columns, bool transposed = false, long stride = 0, BlockType blocks = BlockType.None)
 {
     /// <summary>Rows and columns as stored.</summary>
     public int Rows { get; } = rows;
@@ -19,6 +19,9 @@ internal readonly unsafe struct Matrix(Tensor tensor, int rows, int columns, boo
     public Tensor Tensor => tensor;
 
     public DType DType => tensor.DType;
+
+    /// <summary>How the CPU reads its elements.</summary>
+    public OperandType Type => OperandTypes.Of(tensor.DType, blocks);
 
     public void* Pointer => tensor.RawPointer();
 
@@ -93,12 +96,12 @@ internal static unsafe class Products
             A = a.Pointer,
             LeadingA = a.Columns,
             TransposeA = a.Transposed,
-            TypeA = OperandTypes.Of(a.DType),
+            TypeA = a.Type,
             StrideA = a.Stride,
             B = b.Pointer,
             LeadingB = b.Columns,
             TransposeB = b.Transposed,
-            TypeB = OperandTypes.Of(b.DType),
+            TypeB = b.Type,
             StrideB = b.Stride,
             C = (float*)c.Pointer,
             LeadingC = c.Columns,

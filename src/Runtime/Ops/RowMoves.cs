@@ -24,16 +24,16 @@ internal static unsafe class RowMoves
     }
 
     /// <summary>output[i] = table[indices[i]], widened to the output's type.</summary>
-    public static void Gather(WorkerTeam team, Tensor table, Tensor indices, Tensor output)
+    public static void Gather(WorkerTeam team, Tensor table, Tensor indices, Tensor output, BlockType blocks = BlockType.None)
     {
-        int width = table.Shape.Last;
+        int width = output.Shape.Last;
         int count = (int)indices.Shape.Count;
         if (width == 0 || count == 0)
         {
             return;
         }
 
-        GatherWork work = new() { Table = table.RawPointer(), Type = table.DType, Indices = indices.Pointer<int>(), Output = output.RawPointer() };
+        GatherWork work = new() { Table = table.RawPointer(), Type = table.DType, Blocks = blocks, Indices = indices.Pointer<int>(), Output = output.RawPointer() };
         work.Width = width;
         work.Count = count;
         work.Grain = Math.Max(1, WorkerTeam.Grain / width);
@@ -69,6 +69,7 @@ internal static unsafe class RowMoves
     {
         public byte* Table;
         public DType Type;
+        public BlockType Blocks;
         public int* Indices;
         public byte* Output;
         public int Width;
@@ -80,6 +81,12 @@ internal static unsafe class RowMoves
             int end = (int)Math.Min(Count, (chunk + 1L) * Grain);
             for (int i = chunk * Grain; i < end; i++)
             {
+                if (Blocks != BlockType.None)
+                {
+                    BlockRows.Unpack(Blocks, Table, (long)Indices[i] * Width, Width, (float*)Output + ((long)i * Width));
+                    continue;
+                }
+
                 byte* row = Table + ((long)Indices[i] * Width * Type.Size());
                 switch (Type)
                 {

@@ -1,4 +1,5 @@
 using Graft.Runtime.Cpu;
+using Graft.Runtime.Tests.Tables;
 
 namespace Graft.Runtime.Tests.Cpu;
 
@@ -96,6 +97,65 @@ internal sealed unsafe class GemmTests
         c.Check(team, alpha: -0.75f, beta: 0, bias: true);
         c.Check(team, alpha: 1, beta: 1, bias: false);
         c.Check(team, alpha: 2, beta: -0.5f, bias: true);
+    }
+
+    [Test]
+    public void Product_with_a_quantised_matrix_agrees_with_f64(
+        [Values(BlockType.Q40, BlockType.Q41, BlockType.Q80)] BlockType blocks, [Values(1, 3, 8, 40)] int m, [Values(5, 37, 500)] int n, [Values(32, 96, 608)] int k, [Values] bool transposeB)
+    {
+        // B is (n, k) as a weight is, or (k', n') in the product of a gradient with it.
+        (int rows, int columns) = (n, k);
+        (int width, int depth) = transposeB ? (rows, columns) : (columns, rows);
+        byte[] codes = Array.ConvertAll(Given.Blocks(blocks).Elements(new Rng(3), [blocks.Stored(rows, columns)], 0), b => (byte)b);
+        float[] a = Case.Random(m * depth, 1);
+        using NativeBlock na = NativeBlock.Of(a), nb = new(codes.Length, 1), nc = new(m * width * 4L);
+        codes.CopyTo(new Span<byte>(nb.Start, codes.Length));
+        using WorkerTeam team = new(2);
+        Gemm.Run(team, new GemmCall
+        {
+            M = m,
+            N = width,
+            K = depth,
+            A = na.Floats,
+            LeadingA = depth,
+            B = nb.Start,
+            LeadingB = columns,
+            TransposeB = transposeB,
+            TypeB = OperandTypes.Of(DType.U8, blocks),
+            C = nc.Floats,
+            LeadingC = width,
+        });
+        float[] result = nc.ToArray();
+        for (int i = 0; i < m; i++)
+        {
+            for (int j = 0; j < width; j++)
+            {
+                double sum = 0, size = 0;
+                for (int l = 0; l < depth; l++)
+                {
+                    double term = a[(i * depth) + l] * Element(blocks, codes, transposeB ? (j * columns) + l : (l * columns) + j);
+                    sum += term;
+                    size += Math.Abs(term);
+                }
+
+                Assert.That(result[(i * width) + j], Is.EqualTo(sum).Within(1e-7 + (6e-7 * size)), $"row {i}, column {j}");
+            }
+        }
+    }
+
+    /// <summary>An element by the definition of its type.</summary>
+    private static double Element(BlockType type, byte[] codes, int at)
+    {
+        ReadOnlySpan<byte> block = codes.AsSpan(at / 32 * type.BlockBytes(), type.BlockBytes());
+        double d = (double)System.Buffers.Binary.BinaryPrimitives.ReadHalfLittleEndian(block);
+        int i = at % 32;
+        int Nibble(ReadOnlySpan<byte> packed) => i < 16 ? packed[i] & 15 : packed[i - 16] >> 4;
+        return type switch
+        {
+            BlockType.Q40 => d * (Nibble(block[2..]) - 8),
+            BlockType.Q41 => (d * Nibble(block[4..])) + (double)System.Buffers.Binary.BinaryPrimitives.ReadHalfLittleEndian(block[2..]),
+            _ => d * (sbyte)block[2 + i],
+        };
     }
 
     [Test]

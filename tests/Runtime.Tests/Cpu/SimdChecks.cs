@@ -49,6 +49,15 @@ internal static class SimdChecks
 
         new GemmTests().Product_agrees_with_f64((205, 133, 401), false, true, false);
         new GemmTests().Second_term_is_added(205, 133, 401, 16);
+
+        foreach (BlockType type in new[] { BlockType.Q40, BlockType.Q41, BlockType.Q80 })
+        {
+            foreach (int rows in new[] { 1, 3, 40 })
+            {
+                new GemmTests().Product_with_a_quantised_matrix_agrees_with_f64(type, rows, 37, 96, true);
+                new GemmTests().Product_with_a_quantised_matrix_agrees_with_f64(type, rows, 37, 96, false);
+            }
+        }
     }
 
     private static void Each<T>(IEnumerable<T> values, Action<T> check)

@@ -40,6 +40,23 @@ internal sealed record Given(DType Type, Func<Rng, Shape[], int, double[]> Draw,
     public static Given Of(DType type, Func<Rng, int, double[]> draw) =>
         new(type, (rng, shapes, self) => draw(rng, (int)shapes[self].Count), type.IsFloat());
 
+    /// <summary>U8 bytes of a quantised matrix: random codes, scales and minima of normal size.</summary>
+    public static Given Blocks(BlockType type) => Of(DType.U8, (rng, count) =>
+    {
+        double[] bytes = Integers(rng, count, 256, x => x);
+        int halves = type == BlockType.Q41 ? 2 : 1;
+        for (int at = 0; at < count; at += type.BlockBytes())
+        {
+            for (int i = 0; i < halves; i++)
+            {
+                ushort bits = BitConverter.HalfToUInt16Bits((Half)(((bytes[at + (2 * i)] - 128) / 1024) + (i * 0.01)));
+                (bytes[at + (2 * i)], bytes[at + (2 * i) + 1]) = (bits & 255, bits >> 8);
+            }
+        }
+
+        return bytes;
+    });
+
     /// <summary>The same input without a gradient.</summary>
     public Given Fixed() => this with { Differentiated = false };
 

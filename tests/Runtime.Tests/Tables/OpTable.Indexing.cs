@@ -21,6 +21,7 @@ internal static partial class OpTable
             inputs: [Given.F32, Given.Index(0, 0)], notDerivative: "the padding row gets no gradient by definition; the recordings check it"),
         Row.Of(new EmbeddingLookup(-1), shapes: ["11x5,29", "40x33,3x7"], tol: Tolerance.Exact, inputs: [Given.BF16, Given.Index(0, 0)]),
         Row.Of(new EmbeddingLookup(-1), shapes: ["11x37,29"], tol: Tolerance.Exact, inputs: [Given.F16, Given.Index(0, 0)]),
+        Row.Of(new EmbeddingLookup(-1) { Blocks = BlockType.Q80 }, shapes: ["11x68,3x7"], tol: Tolerance.Exact, inputs: [Given.Blocks(BlockType.Q80), Given.Index(0, 0)]),
         Row.Of(new ScatterAddRows(11), shapes: ["29x5,29", "2x3x33,2x3", "0x4,0", "700x90,700"], bench: "4096x768,4096", inputs: [Given.F32, Given.Below(11)]),
         Row.Of(default(Gather), shapes: ["1,1", "4x13,4x6", "2x3x9,2x3x17", "4x5,4x0"], tol: Tolerance.Exact, bench: "4096x32000,4096x1",
             inputs: [Given.F32, Given.Index(0, -1)]),

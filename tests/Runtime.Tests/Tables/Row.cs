@@ -35,6 +35,9 @@ internal abstract class Row
     /// <summary>Why the gradient is not the derivative, where it is not meant to be; null elsewhere.</summary>
     public string? NotDerivative { get; private init; }
 
+    /// <summary>False for quantised matrices (U8), which CUDA does not read yet.</summary>
+    public bool OnCuda => _given.All(g => g.Type != DType.U8);
+
     public abstract bool HasGradient { get; }
 
     public abstract Type OpType { get; }
