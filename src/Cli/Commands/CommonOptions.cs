@@ -26,8 +26,8 @@ internal static class CommonOptions
 
     public static Option<string> DType()
     {
-        Option<string> option = new("--dtype") { Description = "How weights are held: auto, f32 or bf16.", DefaultValueFactory = _ => "auto" };
-        return option.AcceptOnlyFromAmong("auto", "f32", "bf16");
+        Option<string> option = new("--dtype") { Description = "How weights are held: auto, f32, bf16, or quantized (as a .gguf file has them).", DefaultValueFactory = _ => "auto" };
+        return option.AcceptOnlyFromAmong("auto", "f32", "bf16", "quantized");
     }
 
     public static Option<string?> Tokenizer() => new("--tokenizer") { Description = "A folder or tokenizer.json to use instead of the model's own." };

@@ -287,7 +287,7 @@ public sealed partial class AdapterHost
 
     private static IEnumerable<(string Name, Parameter Weight)> SavedTables(AttachedAdapter attached)
     {
-        IEnumerable<(string Name, Parameter? Weight)> all = attached.OnEmbeddings.Select(p => (p.Table.Name, (Parameter?)p.Table.Weight))
+        IEnumerable<(string Name, Parameter? Weight)> all = attached.OnEmbeddings.Select(p => (p.Table.Name, p.Table.Parameter))
             .Concat(attached.OnLinears.Select(p => (p.Layer.Name, p.Layer.Weight.Parameter)));
         return all.Where(e => e.Weight is not null && attached.Modules.Contains(e.Name) && s_savedTables.Contains(e.Name[(e.Name.LastIndexOf('.') + 1)..]))
             .Select(e => ($"{ModelPrefix}{e.Name}.base_layer.weight", e.Weight!));

@@ -248,9 +248,9 @@ public sealed partial class AdapterHost
         Embedding[] tables = [.. _embeddings.Where(e => TargetMatcher.IsSaved(config, e.Name))];
         if (config.EnsureWeightTying)
         {
-            HashSet<Parameter> weights = [.. linears.Select(l => l.Weight.Parameter).OfType<Parameter>(), .. tables.Select(e => e.Weight)];
+            HashSet<Parameter> weights = [.. linears.Select(l => l.Weight.Parameter).Concat(tables.Select(e => e.Parameter)).OfType<Parameter>()];
             linears = [.. _linears.Where(l => l.Weight.Parameter is { } p && weights.Contains(p))];
-            tables = [.. _embeddings.Where(e => weights.Contains(e.Weight))];
+            tables = [.. _embeddings.Where(e => e.Parameter is { } p && weights.Contains(p))];
         }
 
         Dictionary<Parameter, AdapterParameter> tied = [];
@@ -278,7 +278,7 @@ public sealed partial class AdapterHost
                     : _embeddings.FirstOrDefault(e => e.Name == wanted.Module || ModulePattern.EndsWith(e.Name, wanted.Module)))
                 ?? throw new ConfigurationException($"trainable_token_indices: there is no embedding table '{wanted.Module}'; there are "
                     + $"{string.Join(", ", _embeddings.Select(e => e.Name))}.");
-            Linear[] tied = [.. _linears.Where(l => l.Weight.Parameter == table.Weight)];
+            Linear[] tied = [.. _linears.Where(table.Shares)];
             if (attached.OnEmbeddings.Exists(p => p.Table == table) || attached.OnLinears.Exists(p => tied.Contains(p.Layer)))
             {
                 throw new ConfigurationException($"trainable_token_indices: '{table.Name}', or the head tied to it, is adapted as a whole too. "
@@ -305,7 +305,7 @@ public sealed partial class AdapterHost
         linear.Weight.Store(values);
     }
 
-    private int Users(Parameter parameter) => _linears.Count(l => l.Weight.Parameter == parameter) + _embeddings.Count(e => e.Weight == parameter);
+    private int Users(Parameter parameter) => _linears.Count(l => l.Weight.Parameter == parameter) + _embeddings.Count(e => e.Parameter == parameter);
 
     private static void Collect(AttachedAdapter attached)
     {

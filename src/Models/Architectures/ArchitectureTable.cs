@@ -41,7 +41,7 @@ public static class ArchitectureTable
 
     internal static string Prefix(string modelType) => Row(modelType).Prefix;
 
-    internal static bool IsTied(ILanguageModel model) => model.Embeddings.Any(e => e.Weight == model.Head.Weight.Parameter);
+    internal static bool IsTied(ILanguageModel model) => model.Embeddings.Any(e => e.Shares(model.Head));
 
     internal static float InitializerRange(ILanguageModel model) => model switch
     {

@@ -16,13 +16,16 @@ public sealed class ModelBuilder
     private readonly List<Linear> _linears = [];
     private readonly List<Embedding> _embeddings = [];
     private readonly Dictionary<Parameter, float> _constants = [];
+    private readonly List<QuantizedWeight> _quantized = [];
+    private readonly ICheckpoint? _stored;
 
     /// <summary>A builder that puts parameters into an arena.</summary>
     /// <param name="weights">A persistent arena; on the meta device nothing is read.</param>
     /// <param name="type">F32 or BF16, for matrices; vectors are F32.</param>
     /// <param name="activations">F32, or BF16 where the device takes it.</param>
-    /// <exception cref="ConfigurationException">The device does not compute on such activations.</exception>
-    public ModelBuilder(Arena weights, DType type, DType activations = DType.F32)
+    /// <param name="stored">Matrices that stand in this checkpoint in blocks that products read (<see cref="BlockType"/>) stay so; null for none.</param>
+    /// <exception cref="ConfigurationException">The device does not compute on such activations, or not on blocks.</exception>
+    public ModelBuilder(Arena weights, DType type, DType activations = DType.F32, ICheckpoint? stored = null)
     {
         ArgumentNullException.ThrowIfNull(weights);
         if (type is not (DType.F32 or DType.BF16))
@@ -35,8 +38,14 @@ public sealed class ModelBuilder
             throw new ConfigurationException($"{activations.Name()} activations were asked for on {weights.Device.Name}; there are f32 on the cpu, f32 and bf16 on cuda.");
         }
 
+        if (stored is not null && weights.Device is CudaDevice)
+        {
+            throw new ConfigurationException($"Quantised weights were asked for on {weights.Device.Name}; they are read on the cpu only. Load them as bf16 or f32.");
+        }
+
         _weights = weights;
         _type = type;
+        _stored = stored;
         Activations = activations;
     }
 
@@ -45,6 +54,9 @@ public sealed class ModelBuilder
 
     /// <summary>All parameters made, in order.</summary>
     public IReadOnlyList<Parameter> Parameters => _parameters;
+
+    /// <summary>All weights that stay quantised, in order; they are no parameters.</summary>
+    public IReadOnlyList<QuantizedWeight> Quantized => _quantized;
 
     /// <summary>All linear layers made, in order.</summary>
     public IReadOnlyList<Linear> Linears => _linears;
@@ -60,8 +72,9 @@ public sealed class ModelBuilder
     /// <param name="transposed">True where the file stores (in, out).</param>
     public Linear Linear(string name, int inputs, int outputs, bool bias = false, bool transposed = false)
     {
-        Parameter weight = Add(name + ".weight", transposed ? new Shape(inputs, outputs) : new Shape(outputs, inputs), _type);
-        Linear linear = new(name, new DenseWeight(weight, transposed), bias ? Vector(name + ".bias", outputs, 0) : null);
+        IWeight weight = (transposed ? null : Kept(name + ".weight", outputs, inputs))
+            ?? (IWeight)new DenseWeight(Add(name + ".weight", transposed ? new Shape(inputs, outputs) : new Shape(outputs, inputs), _type), transposed);
+        Linear linear = new(name, weight, bias ? Vector(name + ".bias", outputs, 0) : null);
         _linears.Add(linear);
         return linear;
     }
@@ -70,7 +83,7 @@ public sealed class ModelBuilder
     public Linear Tied(string name, Embedding table)
     {
         ArgumentNullException.ThrowIfNull(table);
-        Linear linear = new(name, new DenseWeight(table.Weight));
+        Linear linear = new(name, table.Quantized ?? (IWeight)new DenseWeight(table.Weight));
         _linears.Add(linear);
         return linear;
     }
@@ -78,7 +91,9 @@ public sealed class ModelBuilder
     /// <summary>A table (count, width) with the parameter `name.weight`.</summary>
     public Embedding Embedding(string name, int count, int width)
     {
-        Embedding table = new(name, Add(name + ".weight", new Shape(count, width), _type));
+        Embedding table = Kept(name + ".weight", count, width) is { } quantized
+            ? new Embedding(name, quantized)
+            : new Embedding(name, Add(name + ".weight", new Shape(count, width), _type));
         _embeddings.Add(table);
         return table;
     }
@@ -110,6 +125,7 @@ public sealed class ModelBuilder
         WeightLoader.Load(
             checkpoint,
             _parameters,
+            _quantized,
             name => mayBeLeft.Contains(name) || s_buffers.Any(b => name.EndsWith(b, StringComparison.Ordinal)),
             name => !checkpoint.Tensors.ContainsKey(name) && name.StartsWith(prefix, StringComparison.Ordinal) && checkpoint.Tensors.ContainsKey(name[prefix.Length..])
                 ? name[prefix.Length..]
@@ -148,6 +164,24 @@ public sealed class ModelBuilder
                 }
             });
         }
+    }
+
+    private QuantizedWeight? Kept(string name, int rows, int columns)
+    {
+        if (_stored is null || !_stored.Tensors.TryGetValue(name, out TensorEntry? entry) || entry.Shape != new Shape(rows, columns))
+        {
+            return null;
+        }
+
+        BlockType type = BlockTypeExtensions.Parse(entry.TypeName);
+        if (type == BlockType.None)
+        {
+            return null;
+        }
+
+        QuantizedWeight weight = new(name, _weights.Allocate(type.Stored(rows, columns), DType.U8, MemoryCategory.Weights, name), type, columns);
+        _quantized.Add(weight);
+        return weight;
     }
 
     private Parameter Add(string name, Shape shape, DType type)

@@ -1,5 +1,6 @@
 using Graft.Models.Checkpoints;
 using Graft.Models.Generation;
+using Graft.Models.Layers;
 using Graft.Models.Tokenizers;
 using Graft.Runtime;
 
@@ -10,6 +11,9 @@ public sealed record LoadOptions
 {
     /// <summary>F32 or BF16, for the matrices in memory.</summary>
     public DType WeightType { get; init; } = DType.F32;
+
+    /// <summary>Matrices of a GGUF file that stand there as Q4_0, Q4_1 or Q8_0 stay as they are, frozen, and are read so by every product (on the CPU); all others become the <see cref="WeightType"/>.</summary>
+    public bool KeepQuantized { get; init; }
 
     /// <summary>F32, or BF16 on devices that take it: the type of hidden states.</summary>
     public DType Activations { get; init; } = DType.F32;
@@ -26,9 +30,10 @@ public sealed class PretrainedModel : IDisposable
 {
     private readonly string? _folder;
 
-    private PretrainedModel(ILanguageModel model, Arena weights, HuggingFaceConfig config, string? folder)
+    private PretrainedModel(ILanguageModel model, IReadOnlyList<QuantizedWeight> quantized, Arena weights, HuggingFaceConfig config, string? folder)
     {
         Model = model;
+        Quantized = quantized;
         Weights = weights;
         Config = config;
         _folder = folder;
@@ -36,6 +41,9 @@ public sealed class PretrainedModel : IDisposable
 
     /// <summary>The model.</summary>
     public ILanguageModel Model { get; }
+
+    /// <summary>The weights that stayed quantised; they are not among the model's parameters.</summary>
+    public IReadOnlyList<QuantizedWeight> Quantized { get; }
 
     /// <summary>Holds the weights; ends with this object.</summary>
     public Arena Weights { get; }
@@ -70,10 +78,10 @@ public sealed class PretrainedModel : IDisposable
         Arena weights = new(device, "weights");
         try
         {
-            ModelBuilder builder = new(weights, options.WeightType, options.Activations);
+            ModelBuilder builder = new(weights, options.WeightType, options.Activations, options.KeepQuantized ? gguf : null);
             ILanguageModel model = ArchitectureTable.Build(config, builder, options.Warning);
             builder.Load(checkpoint, ArchitectureTable.Prefix(config.ModelType), ArchitectureTable.IsTied(model) ? ["lm_head.weight"] : []);
-            return new PretrainedModel(model, weights, config, Directory.Exists(path) ? path : null)
+            return new PretrainedModel(model, builder.Quantized, weights, config, Directory.Exists(path) ? path : null)
             {
                 Tokenizer = !options.Tokenizer ? null : gguf is null ? FindTokenizer(path) : gguf.Vocabulary is { } v ? GgufTokenizer.Create(v) : null,
                 Generation = gguf is null ? GenerationConfig.Load(path) : GenerationConfig.Of(config),
@@ -103,7 +111,7 @@ public sealed class PretrainedModel : IDisposable
             ModelBuilder builder = new(weights, options.WeightType, options.Activations);
             ILanguageModel model = ArchitectureTable.Build(parsed, builder, options.Warning);
             builder.Draw(random, ArchitectureTable.InitializerRange(model));
-            return new PretrainedModel(model, weights, parsed, null);
+            return new PretrainedModel(model, [], weights, parsed, null);
         }
         catch
         {
@@ -115,9 +123,15 @@ public sealed class PretrainedModel : IDisposable
     /// <summary>Writes a Hugging Face folder: weights in the type they have in memory, config.json unchanged but for what changed, and the tokenizer's files where they are known. All or nothing.</summary>
     /// <param name="folder">Made, or replaced as a whole.</param>
     /// <param name="maxShardBytes">The largest file of weights.</param>
+    /// <exception cref="ConfigurationException">Weights are quantised.</exception>
     public void Save(string folder, long maxShardBytes = 5L << 30)
     {
         ArgumentNullException.ThrowIfNull(folder);
+        if (Quantized.Count > 0)
+        {
+            throw new ConfigurationException($"{folder}: {Quantized.Count} weights of the model are quantised ('{Quantized[0].Name}' is {Quantized[0].Type.Name()}), which a folder cannot hold; load it with weights as bf16 or f32 to save it.");
+        }
+
         using AtomicDirectory directory = AtomicDirectory.Create(folder);
         _ = SafeTensorsWriter.WriteSharded(directory.Temporary, [.. Model.Parameters.Select(p => TensorSource.Of(p.Name, p.Value))], maxShardBytes);
         File.WriteAllText(Path.Combine(directory.Temporary, HuggingFaceConfig.FileName), Config.Text);

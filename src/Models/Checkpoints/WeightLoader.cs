@@ -1,3 +1,4 @@
+using Graft.Models.Layers;
 using Graft.Runtime;
 
 namespace Graft.Models.Checkpoints;
@@ -16,11 +17,22 @@ public static class WeightLoader
     public static void Load(
         ICheckpoint checkpoint, IEnumerable<Parameter> parameters, Func<string, bool>? mayBeLeft = null, Func<string, string>? nameInFile = null)
     {
+        Load(checkpoint, parameters, [], mayBeLeft, nameInFile);
+    }
+
+    /// <summary>The same beside weights whose blocks are copied as they are stored.</summary>
+    internal static void Load(
+        ICheckpoint checkpoint,
+        IEnumerable<Parameter> parameters,
+        IReadOnlyList<QuantizedWeight> quantized,
+        Func<string, bool>? mayBeLeft,
+        Func<string, string>? nameInFile)
+    {
         ArgumentNullException.ThrowIfNull(checkpoint);
         ArgumentNullException.ThrowIfNull(parameters);
         (string Name, Parameter Parameter)[] all = [.. parameters.Select(p => (nameInFile?.Invoke(p.Name) ?? p.Name, p))];
         List<string> wrong = [];
-        HashSet<string> used = new(StringComparer.Ordinal);
+        HashSet<string> used = new(quantized.Select(q => q.Name), StringComparer.Ordinal);
         foreach ((string name, Parameter parameter) in all)
         {
             if (!used.Add(name))
@@ -51,6 +63,7 @@ public static class WeightLoader
 
         // Tensors are independent of each other; dequantising is most of the work.
         _ = Parallel.ForEach(all, pair => checkpoint.Read(pair.Name, pair.Parameter.Value));
+        _ = Parallel.ForEach(quantized, weight => weight.Codes.WriteBytesOnHost((bytes, start) => checkpoint.ReadRaw(weight.Name, start, bytes)));
     }
 
     /// <summary>Fills a tensor of the same shape on any device: F32, BF16 and F16 by conversion, other types from their own. Does nothing on the meta device.</summary>

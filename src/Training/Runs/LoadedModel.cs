@@ -61,16 +61,23 @@ public sealed class LoadedModel : IDisposable
     /// <summary>Loads a Hugging Face folder or a GGUF file, all weights frozen.</summary>
     /// <param name="path">The folder or file.</param>
     /// <param name="device">Where it lies.</param>
-    /// <param name="dtype">`f32`, `bf16`, or `auto`: BF16 where the files say so, else F32.</param>
+    /// <param name="dtype">`f32`, `bf16`, `auto`: BF16 where the files say so, else F32; or `quantized`: what a GGUF file holds as Q4_0, Q4_1 or Q8_0 stays so, the rest is F32.</param>
     /// <param name="tokenizer">Another tokenizer; null for the model's own.</param>
     /// <param name="warning">Takes each key of config.json that says nothing to us.</param>
     /// <param name="activations">Type of the activations: F32, or BF16 on a CUDA device.</param>
     /// <exception cref="CheckpointException">A file is missing, broken, or does not fit.</exception>
+    /// <exception cref="ConfigurationException">`quantized` was asked for, but the model is no GGUF file, or the device is not the CPU.</exception>
     public static LoadedModel Load(
         string path, Device device, string dtype = "auto", string? tokenizer = null, Action<string>? warning = null, DType activations = DType.F32)
     {
         ArgumentNullException.ThrowIfNull(path);
-        LoadOptions options = new() { WeightType = TypeOf(dtype, path), Tokenizer = tokenizer is null, Warning = warning, Activations = activations };
+        bool keep = dtype == "quantized";
+        if (keep && !path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
+        {
+            throw new ConfigurationException($"{path}: weights can stay quantised where they come from a .gguf file; choose auto, f32 or bf16 for a folder.");
+        }
+
+        LoadOptions options = new() { WeightType = TypeOf(dtype, path), KeepQuantized = keep, Tokenizer = tokenizer is null, Warning = warning, Activations = activations };
         PretrainedModel pretrained = PretrainedModel.Load(path, device, options);
         try
         {

@@ -27,9 +27,9 @@ public static class RunKeys
         },
         new("model.tokenizer", RunKeyKind.FileOrFolder, null, "Folder or tokenizer.json to use instead of the model's own tokenizer."),
         new("model.dtype", RunKeyKind.Choice, "auto",
-            "Type in which weights are held; auto is bf16 where the model's config says so, else f32 (quantised weights too). Arithmetic is f32.")
+            "Type in which weights are held; auto is bf16 where the model's config says so, else f32 (quantised weights too); quantized keeps what a GGUF file holds as Q4_0, Q4_1 or Q8_0 as it is (on the CPU, frozen). Arithmetic is f32.")
         {
-            Choices = ["auto", "f32", "bf16"],
+            Choices = ["auto", "f32", "bf16", "quantized"],
             OtherNames = ["torch_dtype", "precision"],
         },
         new("model.activations", RunKeyKind.Choice, "f32",

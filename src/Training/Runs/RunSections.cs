@@ -6,7 +6,7 @@ namespace Graft.Training.Runs;
 /// <summary>Section `model`.</summary>
 /// <param name="Path">Folder in Hugging Face layout or GGUF file, absolute.</param>
 /// <param name="Tokenizer">Folder or file of another tokenizer, absolute; null for the model's own.</param>
-/// <param name="DType">`auto`, `f32` or `bf16`.</param>
+/// <param name="DType">`auto`, `f32`, `bf16` or `quantized`.</param>
 public sealed record ModelSection(string Path, string? Tokenizer, string DType)
 {
     /// <summary>Type of the activations: F32, or BF16 on a CUDA device.</summary>
