@@ -21,6 +21,7 @@ internal static class BenchCommand
           adapters   steps of other adapters                               beside our LoRA
           growth     cost of a step by tokens, layers and cores
           generate   SmolLM2-135M, cached greedy generation                beside TorchSharp
+          decode     SmolLM2-135M from a GGUF file, a 1B shape in BF16     beside llama.cpp
           start      process start to the first training step of the published tool
           kernels    single kernels, by BenchmarkDotNet
           gpu        works on a CUDA card, see docs/gpu.md; gpu --help
@@ -28,6 +29,7 @@ internal static class BenchCommand
         Without a name, all but kernels are run. --quick is a smoke run with small models; its results go to artifacts/bench. --ours leaves the peer out.
         Results are compared with the last committed ones of the same machine kind; what fell by more than 10 % is printed, and --guard makes that an error.
         GRAFT_MODELS names a folder with a GGUF file of SmolLM2-135M; without it the weights are drawn.
+        GRAFT_LLAMA_BENCH is the path of llama-bench, the peer of decode.
         """;
 
     /// <summary>Runs the program; the exit code: 0 done, 1 a work failed or its check did, 2 a wrong command line.</summary>

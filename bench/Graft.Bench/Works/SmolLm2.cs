@@ -52,7 +52,8 @@ internal static class SmolLm2
         return new GraftTrainer(model, trained, host.Active(Name), batch, LearningRate, () => host.Detach(Name)) { ActivationCheckpointing = checkpointing };
     }
 
-    private static string? Find()
+    /// <summary>The first GGUF file of the model below GRAFT_MODELS; null where there is none.</summary>
+    public static string? Find()
     {
         string? folder = Environment.GetEnvironmentVariable("GRAFT_MODELS");
         return folder is null || !Directory.Exists(folder) ? null

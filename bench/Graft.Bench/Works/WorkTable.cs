@@ -16,6 +16,7 @@ internal static class WorkTable
         new AdaptersWork(),
         new GrowthWork(),
         new GenerateWork(),
+        new DecodeWork(),
         new StartWork(),
     ];
 
