@@ -30,13 +30,13 @@ internal static unsafe class PanelPacking
                 Pack<LoadBFloat16>(panels, source, offset, ld, across, k, length, depth, count, byRows, scale);
                 break;
             case OperandType.Q40:
-                Pack<LoadBlocks<LoadQ40>>(panels, source, offset, ld, across, depth, count, byRows, scale);
+                Pack<LoadBlocks<LoadQ40>>(panels, source, offset, ld, across, k, length, depth, count, byRows, scale);
                 break;
             case OperandType.Q41:
-                Pack<LoadBlocks<LoadQ41>>(panels, source, offset, ld, across, depth, count, byRows, scale);
+                Pack<LoadBlocks<LoadQ41>>(panels, source, offset, ld, across, k, length, depth, count, byRows, scale);
                 break;
             case OperandType.Q80:
-                Pack<LoadBlocks<LoadQ80>>(panels, source, offset, ld, across, depth, count, byRows, scale);
+                Pack<LoadBlocks<LoadQ80>>(panels, source, offset, ld, across, k, length, depth, count, byRows, scale);
                 break;
             default:
                 Pack<LoadSingle>(panels, source, offset, ld, across, k, length, depth, count, byRows, scale);
