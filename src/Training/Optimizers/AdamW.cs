@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using Graft.Runtime;
 
 namespace Graft.Training.Optimizers;
@@ -129,6 +130,7 @@ public sealed record AdamW(double Beta1 = 0.9, double Beta2 = 0.999, double Epsi
         public Vector<float> StepSize;
         public bool AmsGrad;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public readonly void Invoke(ref Vector<float> p, Vector<float> g, ref Vector<float> m, ref Vector<float> v, ref Vector<float> largest)
         {
             g = (g * Sign) + (Penalty * p);

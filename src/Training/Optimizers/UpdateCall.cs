@@ -61,6 +61,7 @@ public readonly unsafe ref struct UpdateCall
         }
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static int Whole<TFunction>(TFunction function, Span<float> parameter, ReadOnlySpan<float> gradient, Span<float> m, Span<float> v, Span<float> x)
         where TFunction : struct, IUpdateFunction
     {
