@@ -116,6 +116,7 @@ internal static unsafe class CrossEntropyKernel
         private readonly float* _lse = lse;
         private readonly float* _dloss = dloss;
         private readonly float* _dlogits = dlogits;
+        private readonly bool _stream = Streams.Pay((long)problem.Rows * problem.Classes, dlogits, problem.Logits);
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
@@ -139,11 +140,11 @@ internal static unsafe class CrossEntropyKernel
                 Slope slope = new(_lse[row], (float)(own + (each * _problem.Total)), (float)each);
                 if (_problem.Weights == null)
                 {
-                    Loops.Map<T, Slope>(_problem.Logits + at, _dlogits + at, n, slope);
+                    Loops.Map<T, Slope>(_problem.Logits + at, _dlogits + at, n, slope, _stream);
                 }
                 else
                 {
-                    Loops.Map<T, Slope>(_problem.Logits + at, _problem.Weights, _dlogits + at, n, slope);
+                    Loops.Map<T, Slope>(_problem.Logits + at, _problem.Weights, _dlogits + at, n, slope, _stream);
                 }
 
                 _dlogits[at + label] = (float)(_dlogits[at + label] - own);
@@ -152,7 +153,7 @@ internal static unsafe class CrossEntropyKernel
     }
 
     /// <summary>max - x, times the weight of the class.</summary>
-    private readonly struct Distance(float max) : IUnaryOperator, IBinaryOperator
+    internal readonly struct Distance(float max) : IUnaryOperator, IBinaryOperator
     {
         private readonly float _max = max;
 
@@ -168,7 +169,7 @@ internal static unsafe class CrossEntropyKernel
     }
 
     /// <summary>all · e^(x - lse) - each · weight.</summary>
-    private readonly struct Slope(float lse, float all, float each) : IUnaryOperator, IBinaryOperator
+    internal readonly struct Slope(float lse, float all, float each) : IUnaryOperator, IBinaryOperator
     {
         private readonly float _lse = lse;
         private readonly float _all = all;

@@ -35,7 +35,7 @@ internal static unsafe class Elementwise
         int n = Length(result.Length, x.Length);
         fixed (float* px = x, pr = result)
         {
-            CpuKernel.Run(team, WorkerTeam.ChunksFor(n), new Unary<TOperator>(px, pr, n, op));
+            CpuKernel.Run(team, WorkerTeam.ChunksFor(n), new Unary<TOperator>(px, pr, n, op, Streams.Pay(n, pr, px)));
         }
     }
 
@@ -46,7 +46,7 @@ internal static unsafe class Elementwise
         int n = Length(result.Length, x.Length, y.Length);
         fixed (float* px = x, py = y, pr = result)
         {
-            CpuKernel.Run(team, WorkerTeam.ChunksFor(n), new Binary<TOperator>(px, py, pr, n, op));
+            CpuKernel.Run(team, WorkerTeam.ChunksFor(n), new Binary<TOperator>(px, py, pr, n, op, Streams.Pay(n, pr, px) && pr != py));
         }
     }
 
@@ -58,7 +58,7 @@ internal static unsafe class Elementwise
         int n = Length(result.Length, x.Length, y.Length, z.Length);
         fixed (float* px = x, py = y, pz = z, pr = result)
         {
-            CpuKernel.Run(team, WorkerTeam.ChunksFor(n), new Ternary<TOperator>(px, py, pz, pr, n, op));
+            CpuKernel.Run(team, WorkerTeam.ChunksFor(n), new Ternary<TOperator>(px, py, pz, pr, n, op, Streams.Pay(n, pr, px) && pr != py && pr != pz));
         }
     }
 
@@ -115,23 +115,24 @@ internal static unsafe class Elementwise
         return Math.Min(WorkerTeam.Grain, n - start);
     }
 
-    private readonly struct Unary<TOperator>(float* x, float* result, int n, TOperator op) : ILanesWork
+    private readonly struct Unary<TOperator>(float* x, float* result, int n, TOperator op, bool stream) : ILanesWork
         where TOperator : struct, IUnaryOperator
     {
         private readonly float* _x = x;
         private readonly float* _result = result;
         private readonly int _n = n;
         private readonly TOperator _op = op;
+        private readonly bool _stream = stream;
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
         {
             int count = Chunk(chunk, _n, out int start);
-            Loops.Map<T, TOperator>(_x + start, _result + start, count, _op);
+            Loops.Map<T, TOperator>(_x + start, _result + start, count, _op, _stream);
         }
     }
 
-    private readonly struct Binary<TOperator>(float* x, float* y, float* result, int n, TOperator op) : ILanesWork
+    private readonly struct Binary<TOperator>(float* x, float* y, float* result, int n, TOperator op, bool stream) : ILanesWork
         where TOperator : struct, IBinaryOperator
     {
         private readonly float* _x = x;
@@ -139,16 +140,17 @@ internal static unsafe class Elementwise
         private readonly float* _result = result;
         private readonly int _n = n;
         private readonly TOperator _op = op;
+        private readonly bool _stream = stream;
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
         {
             int count = Chunk(chunk, _n, out int start);
-            Loops.Map<T, TOperator>(_x + start, _y + start, _result + start, count, _op);
+            Loops.Map<T, TOperator>(_x + start, _y + start, _result + start, count, _op, _stream);
         }
     }
 
-    private readonly struct Ternary<TOperator>(float* x, float* y, float* z, float* result, int n, TOperator op) : ILanesWork
+    private readonly struct Ternary<TOperator>(float* x, float* y, float* z, float* result, int n, TOperator op, bool stream) : ILanesWork
         where TOperator : struct, ITernaryOperator
     {
         private readonly float* _x = x;
@@ -157,12 +159,13 @@ internal static unsafe class Elementwise
         private readonly float* _result = result;
         private readonly int _n = n;
         private readonly TOperator _op = op;
+        private readonly bool _stream = stream;
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
         {
             int count = Chunk(chunk, _n, out int start);
-            Loops.Map<T, TOperator>(_x + start, _y + start, _z + start, _result + start, count, _op);
+            Loops.Map<T, TOperator>(_x + start, _y + start, _z + start, _result + start, count, _op, _stream);
         }
     }
 }

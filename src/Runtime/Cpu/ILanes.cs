@@ -76,6 +76,9 @@ internal unsafe interface IFloatLanes<T> : ILanes<T>
 
     static abstract void Store(T value, float* to);
 
+    /// <summary>A store past the caches, for what nobody reads soon; <paramref name="to"/> is aligned to the whole value.</summary>
+    static abstract void Stream(T value, float* to);
+
     /// <summary>The smaller by one instruction: for NaN in <paramref name="value"/> it is NaN, <paramref name="bound"/> must not be NaN.</summary>
     static abstract T MinNative(T bound, T value);
 

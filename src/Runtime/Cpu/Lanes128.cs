@@ -24,6 +24,9 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : IFloatLanes<L
     public static void Store(Lanes128 value, float* to) => value.Value.Store(to);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Stream(Lanes128 value, float* to) => value.Value.StoreAlignedNonTemporal(to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 operator +(Lanes128 left, Lanes128 right) => new(left.Value + right.Value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

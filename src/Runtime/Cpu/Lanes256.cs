@@ -24,6 +24,9 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : IFloatLanes<L
     public static void Store(Lanes256 value, float* to) => value.Value.Store(to);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Stream(Lanes256 value, float* to) => value.Value.StoreAlignedNonTemporal(to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 operator +(Lanes256 left, Lanes256 right) => new(left.Value + right.Value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

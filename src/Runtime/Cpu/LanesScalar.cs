@@ -21,6 +21,9 @@ internal readonly unsafe struct LanesScalar(float value) : IFloatLanes<LanesScal
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(LanesScalar value, float* to) => *to = value.Value;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Stream(LanesScalar value, float* to) => *to = value.Value;
+
     public static LanesScalar operator +(LanesScalar left, LanesScalar right) => new(left.Value + right.Value);
 
     public static LanesScalar operator -(LanesScalar left, LanesScalar right) => new(left.Value - right.Value);

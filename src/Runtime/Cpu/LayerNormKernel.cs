@@ -15,7 +15,7 @@ internal static unsafe class LayerNormKernel
         Sizes.Check("layer_norm", rows, mean.Length, rows, rstd.Length);
         fixed (float* px = x, pw = w, pb = b, py = y, pm = mean, pr = rstd)
         {
-            CpuKernel.Run(team, Sizes.RowChunks(rows, columns), new ForwardWork(px, pw, b.IsEmpty ? null : pb, py, pm, pr, rows, columns, epsilon));
+            CpuKernel.Run(team, Sizes.RowChunks(rows, columns), new ForwardWork(px, pw, b.IsEmpty ? null : pb, py, pm, pr, rows, columns, epsilon, Streams.Pay(x.Length, py, px)));
         }
     }
 
@@ -56,7 +56,7 @@ internal static unsafe class LayerNormKernel
     }
 
     private readonly struct ForwardWork(
-        float* x, float* w, float* b, float* y, float* mean, float* rstd, int rows, int columns, float epsilon) : ILanesWork
+        float* x, float* w, float* b, float* y, float* mean, float* rstd, int rows, int columns, float epsilon, bool stream) : ILanesWork
     {
         private readonly float* _x = x;
         private readonly float* _w = w;
@@ -67,6 +67,7 @@ internal static unsafe class LayerNormKernel
         private readonly int _rows = rows;
         private readonly int _columns = columns;
         private readonly float _epsilon = epsilon;
+        private readonly bool _stream = stream;
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
@@ -83,11 +84,11 @@ internal static unsafe class LayerNormKernel
                 _rstd[row] = rstd;
                 if (_b == null)
                 {
-                    Loops.Map<T, Apply>(x, _w, y, _columns, new Apply(mean, rstd));
+                    Loops.Map<T, Apply>(x, _w, y, _columns, new Apply(mean, rstd), _stream);
                 }
                 else
                 {
-                    Loops.Map<T, Apply>(x, _w, _b, y, _columns, new Apply(mean, rstd));
+                    Loops.Map<T, Apply>(x, _w, _b, y, _columns, new Apply(mean, rstd), _stream);
                 }
             }
         }
@@ -106,6 +107,7 @@ internal static unsafe class LayerNormKernel
         private readonly float* _db = db;
         private readonly int _rows = rows;
         private readonly int _columns = columns;
+        private readonly bool _stream = Streams.Pay((long)rows * columns, dx, dy);
 
         public int Parts { get; } = count;
 
@@ -122,7 +124,7 @@ internal static unsafe class LayerNormKernel
                 if (_dx != null)
                 {
                     Slope slope = new(new Normalized(_mean[row], _rstd[row]), _rstd[row], (float)(sum / _columns), (float)(dot / _columns));
-                    Loops.Map<T, Slope>(_x + at, _w, _dy + at, _dx + at, _columns, slope);
+                    Loops.Map<T, Slope>(_x + at, _w, _dy + at, _dx + at, _columns, slope, _stream);
                 }
             }
         }

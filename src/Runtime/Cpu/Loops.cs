@@ -13,16 +13,17 @@ internal static unsafe class Loops
 {
     private const int VectorsPerBlock = 256;
 
-    /// <summary>result[i] = op(x[i]).</summary>
+    /// <summary>result[i] = op(x[i]); <paramref name="stream"/> stores past the caches.</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    public static void Map<T, TOperator>(float* x, float* result, int count, TOperator op)
+    public static void Map<T, TOperator>(float* x, float* result, int count, TOperator op, bool stream = false)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IUnaryOperator
     {
+        stream &= Streams.Fit<T>(result);
         int i = 0;
         for (; i <= count - T.Count; i += T.Count)
         {
-            T.Store(op.Invoke(T.Load(x + i)), result + i);
+            Streams.Store(op.Invoke(T.Load(x + i)), result + i, stream);
         }
 
         if (i < count)
@@ -34,14 +35,15 @@ internal static unsafe class Loops
 
     /// <summary>result[i] = op(x[i], y[i]).</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    public static void Map<T, TOperator>(float* x, float* y, float* result, int count, TOperator op)
+    public static void Map<T, TOperator>(float* x, float* y, float* result, int count, TOperator op, bool stream = false)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, IBinaryOperator
     {
+        stream &= Streams.Fit<T>(result);
         int i = 0;
         for (; i <= count - T.Count; i += T.Count)
         {
-            T.Store(op.Invoke(T.Load(x + i), T.Load(y + i)), result + i);
+            Streams.Store(op.Invoke(T.Load(x + i), T.Load(y + i)), result + i, stream);
         }
 
         if (i < count)
@@ -53,20 +55,39 @@ internal static unsafe class Loops
 
     /// <summary>result[i] = op(x[i], y[i], z[i]).</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    public static void Map<T, TOperator>(float* x, float* y, float* z, float* result, int count, TOperator op)
+    public static void Map<T, TOperator>(float* x, float* y, float* z, float* result, int count, TOperator op, bool stream = false)
         where T : unmanaged, IFloatLanes<T>
         where TOperator : struct, ITernaryOperator
     {
+        stream &= Streams.Fit<T>(result);
         int i = 0;
         for (; i <= count - T.Count; i += T.Count)
         {
-            T.Store(op.Invoke(T.Load(x + i), T.Load(y + i), T.Load(z + i)), result + i);
+            Streams.Store(op.Invoke(T.Load(x + i), T.Load(y + i), T.Load(z + i)), result + i, stream);
         }
 
         if (i < count)
         {
             int rest = count - i;
             Partial.Store(op.Invoke(Partial.Load<T>(x + i, rest, 0), Partial.Load<T>(y + i, rest, 0), Partial.Load<T>(z + i, rest, 0)), result + i, rest);
+        }
+    }
+
+    /// <summary>result[i] = the lanes of a value, past the caches.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    public static void Fill<T>(float* result, int count, T value)
+        where T : unmanaged, IFloatLanes<T>
+    {
+        bool stream = Streams.Fit<T>(result);
+        int i = 0;
+        for (; i <= count - T.Count; i += T.Count)
+        {
+            Streams.Store(value, result + i, stream);
+        }
+
+        if (i < count)
+        {
+            Partial.Store(value, result + i, count - i);
         }
     }
 

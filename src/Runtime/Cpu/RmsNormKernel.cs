@@ -13,7 +13,7 @@ internal static unsafe class RmsNormKernel
         Sizes.Check("rms_norm", columns, w.Length, rows, rstd.Length);
         fixed (float* px = x, pw = w, py = y, pr = rstd)
         {
-            CpuKernel.Run(team, Sizes.RowChunks(rows, columns), new ForwardWork(px, pw, py, pr, rows, columns, epsilon));
+            CpuKernel.Run(team, Sizes.RowChunks(rows, columns), new ForwardWork(px, pw, py, pr, rows, columns, epsilon, Streams.Pay(x.Length, py, px)));
         }
     }
 
@@ -44,7 +44,7 @@ internal static unsafe class RmsNormKernel
         }
     }
 
-    private readonly struct ForwardWork(float* x, float* w, float* y, float* rstd, int rows, int columns, float epsilon) : ILanesWork
+    private readonly struct ForwardWork(float* x, float* w, float* y, float* rstd, int rows, int columns, float epsilon, bool stream) : ILanesWork
     {
         private readonly float* _x = x;
         private readonly float* _w = w;
@@ -53,6 +53,7 @@ internal static unsafe class RmsNormKernel
         private readonly int _rows = rows;
         private readonly int _columns = columns;
         private readonly float _epsilon = epsilon;
+        private readonly bool _stream = stream;
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
@@ -64,7 +65,7 @@ internal static unsafe class RmsNormKernel
                 double mean = Loops.Sum<T, SquareOperator>(x, _columns, default) / _columns;
                 float rstd = (float)(1 / Math.Sqrt(mean + _epsilon));
                 _rstd[row] = rstd;
-                Loops.Map<T, Apply>(x, _w, _y + ((long)row * _columns), _columns, new Apply(rstd));
+                Loops.Map<T, Apply>(x, _w, _y + ((long)row * _columns), _columns, new Apply(rstd), _stream);
             }
         }
     }
@@ -79,6 +80,7 @@ internal static unsafe class RmsNormKernel
         private readonly float* _parts = parts;
         private readonly int _rows = rows;
         private readonly int _columns = columns;
+        private readonly bool _stream = Streams.Pay((long)rows * columns, dx, dy);
 
         public int Parts { get; } = count;
 
@@ -99,7 +101,7 @@ internal static unsafe class RmsNormKernel
                 (_, double dot) = NormRow.Collect<T>(_x + at, _w, _dy + at, dw, null, _columns, 0, rstd);
                 if (_dx != null)
                 {
-                    Loops.Map<T, Slope>(_x + at, _w, _dy + at, _dx + at, _columns, new Slope(rstd, (float)(dot / _columns * rstd)));
+                    Loops.Map<T, Slope>(_x + at, _w, _dy + at, _dx + at, _columns, new Slope(rstd, (float)(dot / _columns * rstd)), _stream);
                 }
             }
         }

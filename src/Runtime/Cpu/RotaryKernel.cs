@@ -34,13 +34,13 @@ internal static unsafe class RotaryKernel
         fixed (float* px = x, pc = cos, ps = sin, py = y)
         fixed (int* pp = positions)
         {
-            Work work = new(px, xStride, pc, ps, pp, positions.Length, py, yStride, tokens, heads, headSize, rotated / 2, inverse ? -1 : 1);
+            Work work = new(px, xStride, pc, ps, pp, positions.Length, py, yStride, tokens, heads, headSize, rotated / 2, inverse ? -1 : 1, Streams.Pay(tokens * width, py, px));
             CpuKernel.Run(team, Sizes.RowChunks(tokens, (int)width), work);
         }
     }
 
     private readonly struct Work(
-        float* x, long xStride, float* cos, float* sin, int* positions, int period, float* y, long yStride, int tokens, int heads, int headSize, int half, float sign) : ILanesWork
+        float* x, long xStride, float* cos, float* sin, int* positions, int period, float* y, long yStride, int tokens, int heads, int headSize, int half, float sign, bool stream) : ILanesWork
     {
         private readonly float* _x = x;
         private readonly long _xStride = xStride;
@@ -55,6 +55,7 @@ internal static unsafe class RotaryKernel
         private readonly int _headSize = headSize;
         private readonly int _half = half;
         private readonly float _sign = sign;
+        private readonly bool _stream = stream;
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
@@ -67,7 +68,7 @@ internal static unsafe class RotaryKernel
                 {
                     float* x = _x + (token * _xStride) + (head * _headSize);
                     float* y = _y + (token * _yStride) + (head * _headSize);
-                    Rotate<T>(x, y, _cos + row, _sin + row, _half, _sign);
+                    Rotate<T>(x, y, _cos + row, _sin + row, _half, _sign, _stream);
                     int rest = _headSize - (2 * _half);
                     if (rest > 0 && x != y)
                     {
@@ -78,16 +79,17 @@ internal static unsafe class RotaryKernel
         }
 
         [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-        private static void Rotate<T>(float* x, float* y, float* cos, float* sin, int half, float sign)
+        private static void Rotate<T>(float* x, float* y, float* cos, float* sin, int half, float sign, bool stream)
             where T : unmanaged, IFloatLanes<T>
         {
             T direction = T.Of(sign);
+            stream &= Streams.Fit<T>(y) && Streams.Fit<T>(y + half);
             int i = 0;
             for (; i <= half - T.Count; i += T.Count)
             {
                 T a = T.Load(x + i), b = T.Load(x + half + i), c = T.Load(cos + i), s = T.Load(sin + i) * direction;
-                T.Store((a * c) - (b * s), y + i);
-                T.Store((b * c) + (a * s), y + half + i);
+                Streams.Store((a * c) - (b * s), y + i, stream);
+                Streams.Store((b * c) + (a * s), y + half + i, stream);
             }
 
             for (; i < half; i++)

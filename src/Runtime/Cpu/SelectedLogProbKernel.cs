@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Graft.Runtime.Cpu;
 
 /// <summary>Log-probabilities of given tokens under softmax(hidden·Wᵀ), some rows of logits at a time.</summary>
@@ -211,7 +213,7 @@ internal readonly unsafe struct SelectedLogProbKernel
             float cap = kernel.SoftCap;
             if (cap != 0)
             {
-                Cap<T>(z, n, cap);
+                Loops.Map<T, Cap>(z, z, n, new Cap(cap));
             }
 
             (float max, double log) = SoftmaxKernels.LogSumExp<T>(z, n);
@@ -221,7 +223,7 @@ internal readonly unsafe struct SelectedLogProbKernel
                 double selected = (1 - smoothing) * ((double)z[target] - max);
                 if (smoothing > 0)
                 {
-                    selected += smoothing * MeanDistance<T>(z, n, max);
+                    selected -= smoothing / n * Loops.Sum<T, CrossEntropyKernel.Distance>(z, n, new CrossEntropyKernel.Distance(max));
                 }
 
                 logProb[row] = (float)(selected - log);
@@ -240,80 +242,45 @@ internal readonly unsafe struct SelectedLogProbKernel
             double own = coefficients == null ? 1 : coefficients[row];
             double other = others == null ? 0 : others[row];
             float capped = z[target];
-            Slopes<T>(z, n, (float)(max + log), (float)(other - own), (float)(own * smoothing / n), cap);
-            double slope = cap == 0 ? 1 : 1 - ((double)capped / cap * (capped / cap));
-            z[target] = (float)(z[target] + (own * (1 - smoothing) * slope));
-        }
-
-        private static void Cap<T>(float* z, int n, float cap)
-            where T : unmanaged, IFloatLanes<T>
-        {
-            T factor = T.Of(cap);
-            T inverse = T.Of(1.0 / cap);
-            int i = 0;
-            for (; i + T.Count <= n; i += T.Count)
-            {
-                T.Store(factor * T.Tanh(T.Load(z + i) * inverse), z + i);
-            }
-
-            for (; i < n; i++)
-            {
-                z[i] = cap * VectorMath.Tanh(z[i] * (float)(1.0 / cap));
-            }
-        }
-
-        /// <summary>z = (all·e^(z - lse) + each), times the slope of the cap.</summary>
-        private static void Slopes<T>(float* z, int n, float lse, float all, float each, float cap)
-            where T : unmanaged, IFloatLanes<T>
-        {
-            int i = 0;
-            for (; i + T.Count <= n; i += T.Count)
-            {
-                T.Store(Slope(T.Load(z + i), T.Of(lse), T.Of(all), T.Of(each), cap), z + i);
-            }
-
-            for (; i < n; i++)
-            {
-                z[i] = Slope(new LanesScalar(z[i]), new LanesScalar(lse), new LanesScalar(all), new LanesScalar(each), cap).Value;
-            }
-        }
-
-        private static T Slope<T>(T z, T lse, T all, T each, float cap)
-            where T : unmanaged, IFloatLanes<T>
-        {
-            T slope = T.Fma(all, T.Exp(z - lse), each);
+            CrossEntropyKernel.Slope slope = new((float)(max + log), (float)(other - own), (float)(-own * smoothing / n));
             if (cap == 0)
             {
-                return slope;
+                Loops.Map<T, CrossEntropyKernel.Slope>(z, z, n, slope);
             }
-
-            T ratio = z * T.Of(1.0 / cap);
-            return slope * (T.Of(1) - (ratio * ratio));
-        }
-
-        /// <summary>Σ (z - max) / n, in blocks that keep F32 sums short.</summary>
-        private static double MeanDistance<T>(float* z, int n, float max)
-            where T : unmanaged, IFloatLanes<T>
-        {
-            double total = 0;
-            for (int from = 0; from < n; from += 1024)
+            else
             {
-                T sum = T.Of(0);
-                int end = Math.Min(n, from + 1024);
-                int i = from;
-                for (; i + T.Count <= end; i += T.Count)
-                {
-                    sum += T.Load(z + i) - T.Of(max);
-                }
-
-                total += T.Sum(sum);
-                for (; i < end; i++)
-                {
-                    total += z[i] - max;
-                }
+                Loops.Map<T, CappedSlope>(z, z, n, new CappedSlope(slope, cap));
             }
 
-            return total / n;
+            double ownSlope = cap == 0 ? 1 : 1 - ((double)capped / cap * (capped / cap));
+            z[target] = (float)(z[target] + (own * (1 - smoothing) * ownSlope));
+        }
+    }
+
+    /// <summary>cap · tanh(z / cap).</summary>
+    private readonly struct Cap(float cap) : IUnaryOperator
+    {
+        private readonly float _cap = cap;
+        private readonly float _inverse = (float)(1.0 / cap);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public T Invoke<T>(T x)
+            where T : unmanaged, ILanes<T>
+            => T.Of(_cap) * T.Tanh(x * T.Of(_inverse));
+    }
+
+    /// <summary>A slope with respect to a capped logit, times the slope of the cap there.</summary>
+    private readonly struct CappedSlope(CrossEntropyKernel.Slope slope, float cap) : IUnaryOperator
+    {
+        private readonly CrossEntropyKernel.Slope _slope = slope;
+        private readonly float _inverse = (float)(1.0 / cap);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public T Invoke<T>(T x)
+            where T : unmanaged, ILanes<T>
+        {
+            T ratio = x * T.Of(_inverse);
+            return _slope.Invoke(x) * (T.Of(1) - (ratio * ratio));
         }
     }
 

@@ -109,6 +109,7 @@ internal static unsafe class SoftmaxKernels
         private readonly float* _dx = dx;
         private readonly int _rows = rows;
         private readonly int _columns = columns;
+        private readonly bool _stream = Streams.Pay((long)rows * columns, dx, x);
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
@@ -117,7 +118,7 @@ internal static unsafe class SoftmaxKernels
             for (int row = first; row < last; row++)
             {
                 long at = (long)row * _columns;
-                Loops.Map<T, ScaledProbability>(_x + at, _dx + at, _columns, new ScaledProbability(_lse[row], _dy[row]));
+                Loops.Map<T, ScaledProbability>(_x + at, _dx + at, _columns, new ScaledProbability(_lse[row], _dy[row]), _stream);
             }
         }
     }
@@ -171,6 +172,7 @@ internal static unsafe class SoftmaxKernels
         private readonly float* _result = result;
         private readonly int _rows = rows;
         private readonly int _columns = columns;
+        private readonly bool _stream = kind != Kind.LogSumExp && Streams.Pay((long)rows * columns, result, x) && result != dy;
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
@@ -196,14 +198,14 @@ internal static unsafe class SoftmaxKernels
                     Loops.Map<T, Times>(y, y, n, new Times((float)(1 / sum)));
                     break;
                 case Kind.SoftmaxBackward:
-                    Loops.Map<T, Slope>(x, dy, y, n, new Slope((float)Loops.Sum<T, MultiplyOperator>(x, dy, n, default)));
+                    Loops.Map<T, Slope>(x, dy, y, n, new Slope((float)Loops.Sum<T, MultiplyOperator>(x, dy, n, default)), _stream);
                     break;
                 case Kind.LogSoftmax:
                     (float max, double log) = LogSumExp<T>(x, n);
-                    Loops.Map<T, Shifted>(x, y, n, new Shifted(max, (float)log));
+                    Loops.Map<T, Shifted>(x, y, n, new Shifted(max, (float)log), _stream);
                     break;
                 case Kind.LogSoftmaxBackward:
-                    Loops.Map<T, LogSlope>(x, dy, y, n, new LogSlope((float)Loops.Sum<T, IdentityOperator>(dy, n, default)));
+                    Loops.Map<T, LogSlope>(x, dy, y, n, new LogSlope((float)Loops.Sum<T, IdentityOperator>(dy, n, default)), _stream);
                     break;
                 default:
                     (float shift, double rest) = LogSumExp<T>(x, n);

@@ -30,37 +30,39 @@ internal static unsafe class SwiGluKernel
         private readonly float* _dgate = dgate;
         private readonly float* _dup = dup;
         private readonly int _n = n;
+        private readonly bool _stream = Streams.Pay(n);
 
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
         {
             int count = Elementwise.Chunk(chunk, _n, out int start);
-            Loop<T>(_gate + start, _up + start, _dy + start, _dgate + start, _dup + start, count);
+            Loop<T>(_gate + start, _up + start, _dy + start, _dgate + start, _dup + start, count, _stream);
         }
 
         [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-        private static void Loop<T>(float* gate, float* up, float* dy, float* dgate, float* dup, int count)
+        private static void Loop<T>(float* gate, float* up, float* dy, float* dgate, float* dup, int count, bool stream)
             where T : unmanaged, IFloatLanes<T>
         {
+            stream &= Streams.Fit<T>(dgate) && Streams.Fit<T>(dup);
             int i = 0;
             for (; i <= count - T.Count; i += T.Count)
             {
-                One<T>(gate + i, up + i, dy + i, dgate + i, dup + i);
+                One<T>(gate + i, up + i, dy + i, dgate + i, dup + i, stream);
             }
 
             for (; i < count; i++)
             {
-                One<LanesScalar>(gate + i, up + i, dy + i, dgate + i, dup + i);
+                One<LanesScalar>(gate + i, up + i, dy + i, dgate + i, dup + i, false);
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void One<T>(float* gate, float* up, float* dy, float* dgate, float* dup)
+        private static void One<T>(float* gate, float* up, float* dy, float* dgate, float* dup, bool stream)
             where T : unmanaged, IFloatLanes<T>
         {
             T g = T.Load(gate), d = T.Load(dy), s = T.Sigmoid(g);
-            T.Store(d * T.Load(up) * Silu.Slope(g, s), dgate);
-            T.Store(d * (g * s), dup);
+            Streams.Store(d * T.Load(up) * Silu.Slope(g, s), dgate, stream);
+            Streams.Store(d * (g * s), dup, stream);
         }
     }
 }

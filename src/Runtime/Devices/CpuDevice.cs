@@ -46,9 +46,9 @@ public sealed class CpuDevice : Device
 
     internal override unsafe void Download(nint from, Span<byte> to) => new ReadOnlySpan<byte>((void*)from, to.Length).CopyTo(to);
 
-    internal override unsafe void Copy(nint from, nint to, long bytes) => Buffer.MemoryCopy((void*)from, (void*)to, bytes, bytes);
+    internal override void Copy(nint from, nint to, long bytes) => Bulk.Copy(Team, from, to, bytes);
 
-    internal override unsafe void Fill(nint at, byte value, long bytes) => NativeMemory.Fill((void*)at, (nuint)bytes, value);
+    internal override void Fill(nint at, byte value, long bytes) => Bulk.Fill(Team, at, value, bytes);
 
     internal override void AddInto(Tensor target, Tensor source) => CpuGradients.AddInto(Team, target, source);
 

@@ -37,7 +37,8 @@ internal static unsafe class RowMoves
         work.Width = width;
         work.Count = count;
         work.Grain = Math.Max(1, WorkerTeam.Grain / width);
-        team.Run(WorkerTeam.ChunksFor(count, work.Grain), ref work);
+        work.Stream = Streams.Pay((long)count * width);
+        CpuKernel.Run(team, WorkerTeam.ChunksFor(count, work.Grain), work);
     }
 
     /// <summary>target[indices[i]] += source[i]; index <paramref name="skip"/> is left out. F32 or F64.</summary>
@@ -65,7 +66,7 @@ internal static unsafe class RowMoves
         team.Run(work.Count == 0 || width == 0 ? 0 : Shares, ref work);
     }
 
-    private struct GatherWork : IChunkWork
+    private struct GatherWork : ILanesWork
     {
         public byte* Table;
         public DType Type;
@@ -75,8 +76,10 @@ internal static unsafe class RowMoves
         public int Width;
         public int Count;
         public int Grain;
+        public bool Stream;
 
-        public readonly void Invoke(int chunk, int worker)
+        public readonly void Invoke<T>(int chunk, int worker)
+            where T : unmanaged, IFloatLanes<T>
         {
             int end = (int)Math.Min(Count, (chunk + 1L) * Grain);
             for (int i = chunk * Grain; i < end; i++)
@@ -99,7 +102,7 @@ internal static unsafe class RowMoves
                         break;
                     default:
                         long bytes = (long)Width * Type.Size();
-                        Buffer.MemoryCopy(row, Output + (i * bytes), bytes, bytes);
+                        Bulk.Copy<T>(row, Output + (i * bytes), bytes, Stream);
                         break;
                 }
             }
