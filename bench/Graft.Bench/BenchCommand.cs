@@ -14,6 +14,8 @@ internal static class BenchCommand
           machine    peak F32 arithmetic, read and copy bandwidth
           sgemm      matrix products                                       beside torch.addmm, and OpenBLAS with GRAFT_OPENBLAS=<library>
           attention  causal attention, forward and backward                beside torch.scaled_dot_product_attention
+          ops        row-wise ops and activations, forward and backward    beside torch's ops
+          adamw      AdamW on the parameters of GPT-2 124M, and clipping   beside torch.optim.AdamW
           gpt2       GPT-2 124M, full training steps, AdamW                beside TorchSharp
           llm.c      the same step                                         beside llm.c, which GRAFT_LLM_C names
           smollm2    SmolLM2-135M, LoRA training steps, AdamW              beside TorchSharp
@@ -30,6 +32,7 @@ internal static class BenchCommand
         Results are compared with the last committed ones of the same machine kind; what fell by more than 10 % is printed, and --guard makes that an error.
         GRAFT_MODELS names a folder with a GGUF file of SmolLM2-135M; without it the weights are drawn.
         GRAFT_LLAMA_BENCH is the path of llama-bench, the peer of decode.
+        GRAFT_BENCH_ROWS keeps those rows of ops whose name contains it.
         """;
 
     /// <summary>Runs the program; the exit code: 0 done, 1 a work failed or its check did, 2 a wrong command line.</summary>

@@ -9,6 +9,8 @@ internal static class WorkTable
         new MachineWork(),
         new SgemmWork(),
         new AttentionWork(),
+        new OpsWork(),
+        new AdamWWork(),
         new Gpt2Work(),
         new LlmcWork(),
         new SmolLm2Work(),
