@@ -34,7 +34,7 @@ internal readonly unsafe struct AttentionBackwardBlocks(WorkerTeam team, Attenti
     public void Invoke<T>(int chunk, int worker)
         where T : unmanaged, IFloatLanes<T>
     {
-        Buffers buffers = new((float*)team.Scratch(worker), c.Size);
+        AttentionBackwardBuffers buffers = new((float*)team.Scratch(worker), c.Size);
         int keyBlocks = WorkerTeam.ChunksFor(c.Keys, buffers.KeyBlock);
         int queryBlocks = WorkerTeam.ChunksFor(c.Queries, QueryBlock);
         if (part == AttentionBackwardPart.Everything)
@@ -61,7 +61,7 @@ internal readonly unsafe struct AttentionBackwardBlocks(WorkerTeam team, Attenti
 
     /// <summary>All queries against one block of keys.</summary>
     [SkipLocalsInit]
-    private void Keys<T>(in Buffers buffers, int batch, int keyHead, int start, int queryBlocks)
+    private void Keys<T>(in AttentionBackwardBuffers buffers, int batch, int keyHead, int start, int queryBlocks)
         where T : unmanaged, IFloatLanes<T>
     {
         AttentionRanges* ranges = stackalloc AttentionRanges[MaxPanels];
@@ -102,7 +102,7 @@ internal readonly unsafe struct AttentionBackwardBlocks(WorkerTeam team, Attenti
 
     /// <summary>One block of queries, of all heads of a group, against all keys.</summary>
     [SkipLocalsInit]
-    private void Queries<T>(in Buffers buffers, int batch, int keyHead, int token)
+    private void Queries<T>(in AttentionBackwardBuffers buffers, int batch, int keyHead, int token)
         where T : unmanaged, IFloatLanes<T>
     {
         AttentionRanges* ranges = stackalloc AttentionRanges[MaxPanels];
@@ -140,7 +140,7 @@ internal readonly unsafe struct AttentionBackwardBlocks(WorkerTeam team, Attenti
     }
 
     /// <summary>Keys and values as row panels (size x 12), keys also as column panels (keys x 32 of size); zeros up to a whole row panel of keys.</summary>
-    private void PackKeys(in Buffers buffers, int batch, int keyHead, int start, int count)
+    private void PackKeys(in AttentionBackwardBuffers buffers, int batch, int keyHead, int start, int count)
     {
         int step = Microkernel.MaxRows;
         float* key = c.Key.At(batch, start, keyHead);
@@ -172,7 +172,7 @@ internal readonly unsafe struct AttentionBackwardBlocks(WorkerTeam team, Attenti
     }
 
     /// <summary>Leaves ds of a block, and ds and p turned: what each panel of queries sees of it.</summary>
-    private void Scores<T>(in Buffers buffers, int batch, int head, int token, int start, AttentionRanges* ranges)
+    private void Scores<T>(in AttentionBackwardBuffers buffers, int batch, int head, int token, int start, AttentionRanges* ranges)
         where T : unmanaged, IFloatLanes<T>
     {
         int width = Microkernel.Columns;
@@ -264,7 +264,7 @@ internal readonly unsafe struct AttentionBackwardBlocks(WorkerTeam team, Attenti
     }
 
     /// <summary>dv += pᵀ·dout and dk += dsᵀ·q for the keys of the block.</summary>
-    private void SumKeys(in Buffers buffers, int start, AttentionRanges* ranges)
+    private void SumKeys(in AttentionBackwardBuffers buffers, int start, AttentionRanges* ranges)
     {
         int width = Microkernel.Columns;
         int step = Microkernel.MaxRows;
@@ -320,7 +320,7 @@ internal readonly unsafe struct AttentionBackwardBlocks(WorkerTeam team, Attenti
     }
 
     /// <summary>dq += ds·k: the tile of slopes is read in place, as row panels that lie in wider rows.</summary>
-    private void SumQueries(in Buffers buffers, int batch, int head, int token, int start, AttentionRanges* ranges)
+    private void SumQueries(in AttentionBackwardBuffers buffers, int batch, int head, int token, int start, AttentionRanges* ranges)
     {
         int width = Microkernel.Columns;
         int count = Math.Min(QueryBlock, c.Queries - token);
@@ -352,51 +352,11 @@ internal readonly unsafe struct AttentionBackwardBlocks(WorkerTeam team, Attenti
         }
     }
 
-    private void Store(in Buffers buffers, float* sums, Heads target, int batch, int keyHead, int start, int count, bool accumulate)
+    private void Store(in AttentionBackwardBuffers buffers, float* sums, Heads target, int batch, int keyHead, int start, int count, bool accumulate)
     {
         if (target.Data != null)
         {
             Gemm.Merge(sums, buffers.Columns, count, c.Size, target.At(batch, start, keyHead), target.Token, accumulate);
-        }
-    }
-
-    /// <summary>How a worker's scratch is divided; below 1.9 MB for every size up to 1024.</summary>
-    private readonly struct Buffers
-    {
-        public readonly int KeyBlock;
-        public readonly int Columns;
-        public readonly float* Keys;
-        public readonly float* Values;
-        public readonly float* KeyColumns;
-        public readonly float* KeySums;
-        public readonly float* ValueSums;
-        public readonly float* Query;
-        public readonly float* Gradient;
-        public readonly float* QueryColumns;
-        public readonly float* GradientColumns;
-        public readonly float* Slopes;
-        public readonly float* TurnedScores;
-        public readonly float* TurnedSlopes;
-        public readonly float* Tile;
-
-        public Buffers(float* memory, int size)
-        {
-            int width = Microkernel.Columns;
-            KeyBlock = AttentionBackwardBlocks.KeyBlock(size);
-            Columns = Microkernel.RoundUp(size, width);
-            Keys = memory;
-            Values = Keys + (KeyBlock * size);
-            KeyColumns = Values + (KeyBlock * size);
-            KeySums = KeyColumns + (KeyBlock * Columns);
-            ValueSums = KeySums + (KeyBlock * Columns);
-            Query = ValueSums + (KeyBlock * Columns);
-            Gradient = Query + (size * width);
-            QueryColumns = Gradient + (size * width);
-            GradientColumns = QueryColumns + (QueryBlock * Columns);
-            Slopes = GradientColumns + (QueryBlock * Columns);
-            TurnedScores = Slopes + (QueryBlock * KeyBlock);
-            TurnedSlopes = TurnedScores + (QueryBlock * KeyBlock);
-            Tile = TurnedSlopes + (QueryBlock * KeyBlock);
         }
     }
 }
