@@ -31,6 +31,12 @@ internal static unsafe class OpenBlas
             return null;
         }
 
+        // What it stands on lies beside it where the project's script brought it: loaded first, it is found by name.
+        foreach (string name in new[] { "libquadmath.so.0", "libgfortran.so.5" })
+        {
+            _ = NativeLibrary.TryLoad(Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, name), out _);
+        }
+
         nint library = NativeLibrary.Load(path);
         delegate* unmanaged<byte*> config = (delegate* unmanaged<byte*>)NativeLibrary.GetExport(library, "openblas_get_config");
         string[] words = (Marshal.PtrToStringUTF8((nint)config()) ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries);
