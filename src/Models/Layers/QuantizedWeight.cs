@@ -57,9 +57,9 @@ public sealed class QuantizedWeight : IWeight
     }
 
     /// <summary>Refuses: its values are its codes.</summary>
-    /// <exception cref="NotSupportedException">Always.</exception>
+    /// <exception cref="ConfigurationException">Always.</exception>
     public void Store(ReadOnlySpan<float> values)
     {
-        throw new NotSupportedException($"'{Name}' is quantised ({Type.Name()}) and cannot be overwritten; load the model with weights as bf16 or f32.");
+        throw new ConfigurationException($"'{Name}' is quantised ({Type.Name()}) and cannot be overwritten; load the model with weights as bf16 or f32.");
     }
 }
