@@ -4,11 +4,12 @@ using System.Runtime.InteropServices;
 
 namespace Graft.Runtime.Cpu;
 
-/// <summary>A large product: blocks of both operands are packed once, by all workers together, into the team's memory, and multiplied tile by tile.</summary>
+/// <summary>A large product: the rows of the microkernel are packed once, by all workers together, into the team's memory; a chunk packs a few columns for itself and multiplies.</summary>
 /// <remarks>
-/// All is one job. A stage is a block of C at some positions of the summed dimension; its chunks pack, then multiply. There is memory for two stages, so
-/// that a worker that finds no more tiles packs for the next stage instead of waiting for the others. Chunks are claimed in order: whoever waits, waits
-/// for chunks that are being worked on. With one thread nothing ever waits.
+/// All is one job. A stage is a block of rows at some positions of the summed dimension; its chunks pack, then multiply. There is memory for two stages, so
+/// that a worker that finds no more to multiply packs for the next stage instead of waiting for the others. Chunks are claimed in order: whoever waits, waits
+/// for chunks that are being worked on. With one thread nothing ever waits. The columns, of which each chunk needs its own, stay in the worker's L2 and
+/// cross from no other core: with both operands packed for all, a product of 256 x 3072 x 768 reached 159 instead of 214 GFLOP/s on two Zen 4 cores.
 /// </remarks>
 internal unsafe struct GemmBlocks : IChunkWork
 {
@@ -23,7 +24,7 @@ internal unsafe struct GemmBlocks : IChunkWork
         _team = team;
         _operands = new(c, plan.Swap);
         _plan = plan;
-        _stages = new(plan, c.Batch);
+        _stages = new(plan, c.Batch, team.Threads);
     }
 
     public readonly int Chunks => _stages.Chunks;
@@ -52,56 +53,40 @@ internal unsafe struct GemmBlocks : IChunkWork
     private readonly void Pack(int stage, int piece, float* panels)
     {
         GemmStages.Block block = _stages[stage];
-        (int index, int part) = Math.DivRem(piece, _stages.PackChunksPerDepth);
-        if (index >= block.Depths)
+        (int index, int part) = Math.DivRem(piece, _stages.PackPieces);
+        int at = part * _stages.PackRows;
+        int count = Math.Min(_stages.PackRows, block.Rows - at);
+        if (index < block.Depths && count > 0)
         {
-            return;
-        }
-
-        int depthBlock = block.FirstDepth + index;
-        int depth = _plan.DepthOf(depthBlock);
-        panels += index * _stages.PanelsPerDepth;
-        if (part < _stages.RowPieces)
-        {
-            int at = part * GemmStages.PieceRows;
-            int count = Math.Min(GemmStages.PieceRows, block.Rows - at);
-            if (count > 0)
-            {
-                _operands.PackRows(panels + ((long)at * depth), block.Item, depthBlock * _plan.Depth, depth, block.Row + at, count);
-            }
-        }
-        else
-        {
-            int at = (part - _stages.RowPieces) * GemmStages.PieceColumns;
-            int count = Math.Min(GemmStages.PieceColumns, block.Columns - at);
-            if (count > 0)
-            {
-                panels += _stages.RowPanels + ((long)at * depth);
-                _operands.PackColumns(panels, block.Item, depthBlock * _plan.Depth, depth, block.Column + at, count);
-            }
+            int depthBlock = block.FirstDepth + index;
+            int depth = _plan.DepthOf(depthBlock);
+            panels += (index * _stages.PanelsPerDepth) + ((long)at * depth);
+            _operands.PackRows(panels, block.Item, depthBlock * _plan.Depth, depth, block.Row + at, count);
         }
     }
 
-    private readonly void Multiply(int stage, int tile, float* panels, float* edge)
+    private readonly void Multiply(int stage, int chunk, float* panels, float* own)
     {
         GemmStages.Block block = _stages[stage];
-        (int columnTile, int rowTile) = Math.DivRem(tile, _stages.RowTiles);
-        int row = rowTile * _plan.TileRows;
-        int column = columnTile * _plan.TileColumns;
-        int rows = Math.Min(_plan.TileRows, block.Rows - row);
-        int columns = Math.Min(_plan.TileColumns, block.Columns - column);
-        if (rows <= 0 || columns <= 0)
+        (int group, int piece) = Math.DivRem(chunk, _stages.RowPieces);
+        int row = piece * _stages.PieceRows;
+        int rows = Math.Min(_stages.PieceRows, block.Rows - row);
+        int column = group * _stages.GroupColumns;
+        int columns = Math.Min(_stages.GroupColumns, _plan.Columns - column);
+        if (rows <= 0)
         {
             return;
         }
 
-        float* c = _operands.At(block.Item, block.Row + row, block.Column + column);
-        bool accumulate = block.FirstDepth > 0 || _operands.Prepare(block.Item, block.Row + row, block.Column + column, rows, columns, false);
+        float* edge = own + ((long)_stages.GroupColumns * _plan.LongestDepth);
+        float* c = _operands.At(block.Item, block.Row + row, column);
+        bool accumulate = block.FirstDepth > 0 || _operands.Prepare(block.Item, block.Row + row, column, rows, columns, false);
         for (int i = 0; i < block.Depths; i++, panels += _stages.PanelsPerDepth)
         {
-            int depth = _plan.DepthOf(block.FirstDepth + i);
-            float* columnPanels = panels + _stages.RowPanels + ((long)column * depth);
-            _operands.Multiply(panels + ((long)row * depth), columnPanels, depth, rows, columns, c, edge, accumulate);
+            int depthBlock = block.FirstDepth + i;
+            int depth = _plan.DepthOf(depthBlock);
+            _operands.PackColumns(own, block.Item, depthBlock * _plan.Depth, depth, column, columns);
+            _operands.Multiply(panels + ((long)row * depth), own, depth, rows, columns, c, edge, accumulate);
             accumulate = true;
         }
     }

@@ -10,7 +10,7 @@ internal readonly struct GemmPlan
     /// <summary>Most columns of a tile; a panel of them at a time lies in L2 beside the rows.</summary>
     public const int MaxTileColumns = 384;
 
-    /// <summary>Longest block of the summed dimension: a row panel of 24 KiB stays in L1. 4096 on two Zen 4 cores: 86 to 91 % of the peak with 512 and 8 MiB per stage, 81 to 86 % with 384 and 4 MiB (two runs each, noisy).</summary>
+    /// <summary>Longest block of the summed dimension: a row panel of 24 KiB fits into L1.</summary>
     public const int MaxDepth = 512;
 
     /// <summary>Most positions of a second term that the last block takes in addition.</summary>
@@ -19,10 +19,6 @@ internal readonly struct GemmPlan
     // Enough tiles for 16 threads to share evenly, as long as a tile is worth some 20 µs of one core.
     private const int WantedTiles = 32;
     private const double LeastWork = 1e6;
-
-    // A sum of so many blocks (an output head's gradient: K is the vocabulary) has other work beside the last tiles of a block: fewer, larger ones.
-    private const int ManyBlocks = 40;
-    private const int WantedTilesOfManyBlocks = 8;
 
     private readonly int _k;
 
@@ -46,7 +42,7 @@ internal readonly struct GemmPlan
             RowTiles = (Rows + TileRows - 1) / TileRows;
             ColumnTiles = (Columns + TileColumns - 1) / TileColumns;
             double work = (double)Math.Min(TileRows, Rows) * Math.Min(TileColumns, Columns) * Math.Max(_k, 1);
-            if ((double)RowTiles * ColumnTiles * c.Batch >= (DepthBlocks >= ManyBlocks ? WantedTilesOfManyBlocks : WantedTiles) || work < 2 * LeastWork)
+            if ((double)RowTiles * ColumnTiles * c.Batch >= WantedTiles || work < 2 * LeastWork)
             {
                 break;
             }

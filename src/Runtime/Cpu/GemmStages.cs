@@ -1,46 +1,45 @@
 namespace Graft.Runtime.Cpu;
 
-/// <summary>The stages of a large product: blocks of C, each at one or more blocks of the summed dimension, whose packed panels fit into the team's memory.</summary>
-/// <remarks>Which stage a number belongs to decides when it is added, not what: the bits are those of <see cref="GemmPlan"/>.</remarks>
+/// <summary>The stages of a large product: rows of C at one or more blocks of the summed dimension, so many that their packed panels fit into the team's memory.</summary>
+/// <remarks>
+/// All chunks of a stage read the packed rows; the columns are cut into groups, and a chunk packs its group for itself. Which stage and chunk a number belongs
+/// to decides when and by whom it is added, not what: the bits are those of <see cref="GemmPlan"/>.
+/// </remarks>
 internal readonly struct GemmStages
 {
-    /// <summary>Columns that one chunk packs.</summary>
-    public static int PieceColumns => 4 * Microkernel.Columns;
+    // A group of 128 columns and 512 positions takes 256 KiB of a worker's L2.
+    private const int MostGroupPanels = 4;
+    private const int LeastPiecePanels = 8;
+    private const int MostPackPanels = 8;
 
-    /// <summary>Rows that one chunk packs.</summary>
-    public static int PieceRows => 8 * Microkernel.MaxRows;
+    // Chunks of a stage that a worker should find, so that none waits long for the last one.
+    private const int ChunksPerWorker = 12;
 
     private readonly GemmPlan _plan;
     private readonly int _rows;
-    private readonly int _columns;
     private readonly int _depths;
     private readonly int _rowBlocks;
-    private readonly int _columnBlocks;
     private readonly int _depthSteps;
 
-    public GemmStages(in GemmPlan plan, int batch)
+    public GemmStages(in GemmPlan plan, int batch, int threads)
     {
         _plan = plan;
-        int depth = plan.LongestDepth;
-        int room = CpuScratch.SharedBytes / sizeof(float) / depth;
-        int rows = Microkernel.RoundUp(plan.Rows, Microkernel.MaxRows);
-        int columns = Microkernel.RoundUp(plan.Columns, Microkernel.Columns);
-
-        // A square block packs least; a short side leaves its room to the other one.
-        int mostRows = Math.Max(room / 2, room - columns);
-        (_rowBlocks, RowTiles) = Share(plan.RowTiles, plan.TileRows, mostRows);
-        _rows = Math.Min(rows, RowTiles * plan.TileRows);
-        (_columnBlocks, ColumnTiles) = Share(plan.ColumnTiles, plan.TileColumns, room - _rows);
-        _columns = Math.Min(columns, ColumnTiles * plan.TileColumns);
-        int fit = Math.Clamp(room / (_rows + _columns), 1, plan.DepthBlocks);
+        int rowStep = Microkernel.MaxRows;
+        int room = CpuScratch.SharedBytes / sizeof(float) / plan.LongestDepth;
+        (_rowBlocks, _rows) = Share(plan.Rows, room, rowStep);
+        int fit = Math.Clamp(room / _rows, 1, plan.DepthBlocks);
         _depthSteps = (plan.DepthBlocks + fit - 1) / fit;
         _depths = (plan.DepthBlocks + _depthSteps - 1) / _depthSteps;
+        (PackPieces, PackRows) = Share(_rows, MostPackPanels * rowStep, rowStep);
 
-        RowPieces = (_rows + PieceRows - 1) / PieceRows;
-        PackChunksPerDepth = RowPieces + ((_columns + PieceColumns - 1) / PieceColumns);
-        RowPanels = (long)_rows * depth;
-        PanelsPerDepth = RowPanels + ((long)_columns * depth);
-        Chunks = checked(_rowBlocks * _columnBlocks * _depthSteps * batch * ChunksPerStage);
+        int panels = (plan.Columns + Microkernel.Columns - 1) / Microkernel.Columns;
+        int wanted = ChunksPerWorker * threads;
+        (Groups, GroupColumns) = Share(plan.Columns, Math.Clamp(panels / wanted, 1, MostGroupPanels) * Microkernel.Columns, Microkernel.Columns);
+
+        // Few columns: several chunks pack the same ones.
+        int pieces = Math.Clamp(wanted / Groups, 1, Math.Max(1, _rows / (LeastPiecePanels * rowStep)));
+        (RowPieces, PieceRows) = Share(_rows, (_rows + pieces - 1) / pieces, rowStep);
+        Chunks = checked(_rowBlocks * _depthSteps * batch * ChunksPerStage);
     }
 
     /// <summary>Chunks of all stages.</summary>
@@ -49,55 +48,55 @@ internal readonly struct GemmStages
     /// <summary>Chunks of a stage, packing first.</summary>
     public int ChunksPerStage => PackChunks + TileChunks;
 
-    /// <summary>Chunks of a stage that pack; some do nothing in the last stages of a row, a column or the summed dimension.</summary>
-    public int PackChunks => _depths * PackChunksPerDepth;
+    /// <summary>Chunks of a stage that pack rows; some do nothing in the last stages of the rows or of the summed dimension.</summary>
+    public int PackChunks => _depths * PackPieces;
 
-    /// <summary>The same of one block of the summed dimension: pieces of rows, then of columns.</summary>
-    public int PackChunksPerDepth { get; }
+    /// <summary>Pieces in which the rows are packed, at one block of the summed dimension.</summary>
+    public int PackPieces { get; }
 
-    /// <summary>Pieces of rows.</summary>
-    public int RowPieces { get; }
+    /// <summary>Rows of such a piece.</summary>
+    public int PackRows { get; }
 
     /// <summary>Chunks of a stage that multiply.</summary>
-    public int TileChunks => RowTiles * ColumnTiles;
+    public int TileChunks => RowPieces * Groups;
 
-    /// <summary>Tiles along the rows of a stage.</summary>
-    public int RowTiles { get; }
+    /// <summary>Pieces of the rows that meet a group of columns in chunks of their own.</summary>
+    public int RowPieces { get; }
 
-    /// <summary>Tiles along the columns of a stage.</summary>
-    public int ColumnTiles { get; }
+    /// <summary>Rows of such a piece.</summary>
+    public int PieceRows { get; }
 
-    /// <summary>Elements of the packed rows of one block of the summed dimension.</summary>
-    public long RowPanels { get; }
+    /// <summary>Groups of columns.</summary>
+    public int Groups { get; }
 
-    /// <summary>Elements of all panels of one block of the summed dimension: rows, then columns.</summary>
-    public long PanelsPerDepth { get; }
+    /// <summary>Columns of a group.</summary>
+    public int GroupColumns { get; }
 
-    /// <summary>What stage <paramref name="stage"/> covers; the summed dimension runs fastest, then the rows.</summary>
+    /// <summary>Elements of the packed rows at one block of the summed dimension.</summary>
+    public long PanelsPerDepth => (long)_rows * _plan.LongestDepth;
+
+    /// <summary>What stage <paramref name="stage"/> covers; the summed dimension runs fastest.</summary>
     public Block this[int stage]
     {
         get
         {
             (int place, int step) = Math.DivRem(stage, _depthSteps);
-            (int columnPlace, int rowBlock) = Math.DivRem(place, _rowBlocks);
-            (int item, int columnBlock) = Math.DivRem(columnPlace, _columnBlocks);
+            (int item, int rowBlock) = Math.DivRem(place, _rowBlocks);
             int row = rowBlock * _rows;
-            int column = columnBlock * _columns;
             int depth = step * _depths;
-            return new(
-                item, row, Math.Min(_rows, _plan.Rows - row), column, Math.Min(_columns, _plan.Columns - column), depth, Math.Min(_depths, _plan.DepthBlocks - depth));
+            return new(item, row, Math.Min(_rows, _plan.Rows - row), depth, Math.Min(_depths, _plan.DepthBlocks - depth));
         }
     }
 
-    // Equal blocks of whole tiles, at least one.
-    private static (int Blocks, int Tiles) Share(int tiles, int size, int most)
+    // Equal pieces of whole panels, none above the most.
+    private static (int Pieces, int Size) Share(int size, int most, int step)
     {
-        int fit = Math.Max(1, most / size);
-        int blocks = (tiles + fit - 1) / fit;
-        int each = (tiles + blocks - 1) / blocks;
-        return ((tiles + each - 1) / each, each);
+        most = Math.Max(step, most / step * step);
+        int pieces = Math.Max(1, (size + most - 1) / most);
+        int each = Microkernel.RoundUp((size + pieces - 1) / pieces, step);
+        return ((size + each - 1) / each, each);
     }
 
-    /// <summary>A block of C and the blocks of the summed dimension that are added in a stage.</summary>
-    public readonly record struct Block(int Item, int Row, int Rows, int Column, int Columns, int FirstDepth, int Depths);
+    /// <summary>Rows of C, and the blocks of the summed dimension that are added in a stage.</summary>
+    public readonly record struct Block(int Item, int Row, int Rows, int FirstDepth, int Depths);
 }

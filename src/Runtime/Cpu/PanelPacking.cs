@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Graft.Runtime.Cpu;
 
@@ -7,6 +8,7 @@ namespace Graft.Runtime.Cpu;
 internal static unsafe class PanelPacking
 {
     private const int RowsAtATime = 8;
+    private const int RowsAhead = 8;
 
     /// <summary>Packs <paramref name="length"/> x <paramref name="count"/> elements into panels side by side: row panels of the microkernel, or column panels.</summary>
     /// <param name="type">How the source is stored: the one place where it selects code.</param>
@@ -80,11 +82,24 @@ internal static unsafe class PanelPacking
     public static void Copy<TLoad>(float* dst, int width, int count, void* source, long offset, long ld, int k, float scale)
         where TLoad : IElementLoad
     {
+        // The rows lie far apart, often in pages of their own, where no prefetcher of the processor follows.
+        Vector512<float> scale16 = Vector512.Create(scale);
         Vector256<float> scale8 = Vector256.Create(scale);
         Vector128<float> scale4 = Vector128.Create(scale);
         for (int i = 0; i < k; i++, dst += width, offset += ld)
         {
             int w = 0;
+            byte* later = (byte*)source + ((offset + (RowsAhead * ld)) * TLoad.Size);
+            for (; w + 16 <= count; w += 16)
+            {
+                if (Sse.IsSupported && TLoad.Size > 0)
+                {
+                    Sse.Prefetch0(later + (w * TLoad.Size));
+                }
+
+                (TLoad.Sixteen(source, offset + w) * scale16).Store(dst + w);
+            }
+
             for (; w + 8 <= count; w += 8)
             {
                 (TLoad.Eight(source, offset + w) * scale8).Store(dst + w);
