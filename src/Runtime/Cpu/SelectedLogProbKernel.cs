@@ -1,16 +1,18 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Graft.Runtime.Cpu;
 
 /// <summary>Log-probabilities of given tokens under softmax(hidden·Wᵀ), some rows of logits at a time.</summary>
 /// <remarks>
 /// Rows whose target is negative are left out before any product, so a masked prompt costs nothing. Rows are gathered into a chunk, its logits are made, and
-/// each row is read (forward) or overwritten by its slopes (backward). Bytes of workspace: 4·(R·V + 2·R·C) + 4·N with R = <see cref="ChunkRows"/>.
+/// each row is read (forward) or overwritten by its slopes (backward). All chunks are made in the same place, so the logits of the last one are still there
+/// after forward: where they are <see cref="Kept"/> backward begins with them, and up to <see cref="ChunkRows"/> rows never makes logits again.
+/// Bytes of workspace: 4·(2·R·C + N), and 4·R·V for the logits unless they are kept, with R = <see cref="ChunkRows"/>.
 /// </remarks>
 internal readonly unsafe struct SelectedLogProbKernel
 {
-    private const long ChunkLogits = 8 << 20; // 32 MiB: W is packed once per chunk, which at 144 rows is some 7 % of the product
-    private const int RowStep = 144; // whole tiles of the matrix product
+    private const long ChunkLogits = 16 << 20; // 64 MiB: W is packed once per chunk
 
     public required float* Hidden { get; init; }
 
@@ -35,20 +37,26 @@ internal readonly unsafe struct SelectedLogProbKernel
 
     public required byte* Workspace { get; init; }
 
-    /// <summary>Rows of logits that are held at a time.</summary>
+    /// <summary>Memory of <see cref="KeptCount"/> elements that lives from forward to backward, or null: then the logits stand in the workspace.</summary>
+    public required float* Kept { get; init; }
+
+    /// <summary>Rows of logits that are held at a time: even chunks, so that the last is not a sliver.</summary>
     public static int ChunkRows(int rows, int vocabulary)
     {
-        long most = Math.Clamp(ChunkLogits / Math.Max(1, vocabulary), 32, 1008);
-        most = most > RowStep ? most / RowStep * RowStep : most;
-        return (int)Math.Min(most, Math.Max(1, rows));
+        int most = (int)Math.Clamp(ChunkLogits / Math.Max(1, vocabulary), 32, 1008);
+        int chunks = Math.Max(1, (rows + most - 1) / most);
+        return Math.Max(1, (rows + chunks - 1) / chunks);
     }
 
     /// <summary>Bytes at <see cref="Workspace"/>.</summary>
-    public static long WorkspaceBytes(int rows, int width, int vocabulary)
+    public static long WorkspaceBytes(int rows, int width, int vocabulary, bool kept)
     {
         long chunk = ChunkRows(rows, vocabulary);
-        return 4 * ((chunk * vocabulary) + (2 * chunk * width) + rows);
+        return 4 * ((kept ? 0 : chunk * vocabulary) + (2 * chunk * width) + rows);
     }
+
+    /// <summary>Elements at <see cref="Kept"/>: logits, the log-sum-exp of each row, and which chunk they are.</summary>
+    public static int KeptCount(int rows, int vocabulary) => checked((ChunkRows(rows, vocabulary) * (vocabulary + 1)) + 1);
 
     /// <summary>logProb (N), and where asked for logSumExp (N) and the gradient of each logProb with respect to its own hidden row, unit (N, C).</summary>
     public void Forward(WorkerTeam team, float* logProb, float* logSumExp, float* unit)
@@ -66,24 +74,53 @@ internal readonly unsafe struct SelectedLogProbKernel
         {
             int rows = Math.Min(chunkRows, count - from);
             Logits(team, counted + from, rows);
-            CpuKernel.Run(team, rows, new RowWork(this, counted + from, LogitsAt, logProb, logSumExp, null, null, unit != null));
+            CpuKernel.Run(team, rows, new RowWork(this, counted + from, unit != null) { LogProb = logProb, LogSumExp = logSumExp });
             if (unit != null)
             {
                 HiddenGradient(team, counted + from, rows, unit, false);
             }
         }
+
+        if (Kept != null)
+        {
+            *KeptChunk = LastChunk(count);
+        }
     }
 
-    /// <summary>Adds coefficient·d logProb + other·d logSumExp to the gradients that have memory; the caller clears what is to be overwritten.</summary>
-    public void Backward(WorkerTeam team, float* coefficients, float* others, float* dHidden, float* dWeight)
+    /// <summary>Adds coefficient·d logProb + other·d logSumExp to the gradients that have memory.</summary>
+    /// <param name="team">The workers.</param>
+    /// <param name="coefficients">Gradient of logProb (N).</param>
+    /// <param name="others">Gradient of logSumExp (N), or null.</param>
+    /// <param name="dHidden">(N, C), which the caller clears where it is to be overwritten; or null.</param>
+    /// <param name="dWeight">(V, C), or null.</param>
+    /// <param name="accumulateWeight">False overwrites dWeight.</param>
+    public void Backward(WorkerTeam team, float* coefficients, float* others, float* dHidden, float* dWeight, bool accumulateWeight)
     {
         int* counted = Counted(out int count);
         int chunkRows = ChunkRows(Rows, Vocabulary);
-        for (int from = 0; from < count; from += chunkRows)
+        int last = LastChunk(count);
+        if (count == 0 && dWeight != null && !accumulateWeight)
         {
-            int rows = Math.Min(chunkRows, count - from);
-            Logits(team, counted + from, rows);
-            CpuKernel.Run(team, rows, new RowWork(this, counted + from, LogitsAt, null, null, coefficients, others, true));
+            NativeMemory.Clear(dWeight, (nuint)Vocabulary * (nuint)Width * sizeof(float));
+        }
+
+        // The last chunk first, as long as its logits stand; the slopes are written over them, so another backward makes them again.
+        bool made = Kept != null && *KeptChunk == last;
+        for (int chunk = last; chunk >= 0; chunk--)
+        {
+            int* ids = counted + (chunk * chunkRows);
+            int rows = Math.Min(chunkRows, count - (chunk * chunkRows));
+            if (made)
+            {
+                Gather(ids, rows);
+            }
+            else
+            {
+                Logits(team, ids, rows);
+            }
+
+            CpuKernel.Run(team, rows, new RowWork(this, ids, true) { Made = made, Coefficients = coefficients, Others = others });
+            made = false;
             if (dWeight != null)
             {
                 Gemm.Run(team, new GemmCall
@@ -98,14 +135,20 @@ internal readonly unsafe struct SelectedLogProbKernel
                     LeadingB = Width,
                     C = dWeight,
                     LeadingC = Width,
-                    Beta = 1,
+                    Beta = accumulateWeight ? 1 : 0,
                 });
+                accumulateWeight = true;
             }
 
             if (dHidden != null)
             {
-                HiddenGradient(team, counted + from, rows, dHidden, true);
+                HiddenGradient(team, ids, rows, dHidden, true);
             }
+        }
+
+        if (Kept != null)
+        {
+            *KeptChunk = -1;
         }
     }
 
@@ -116,11 +159,17 @@ internal readonly unsafe struct SelectedLogProbKernel
         team.Run(WorkerTeam.ChunksFor(rows, ScaleWork.Rows), ref work);
     }
 
-    private float* LogitsAt => (float*)Workspace;
+    private float* LogitsAt => Kept == null ? (float*)Workspace : Kept;
 
-    private float* GatheredAt => LogitsAt + ((long)ChunkRows(Rows, Vocabulary) * Vocabulary);
+    private float* KeptSums => Kept + ((long)ChunkRows(Rows, Vocabulary) * Vocabulary);
+
+    private int* KeptChunk => (int*)(KeptSums + ChunkRows(Rows, Vocabulary));
+
+    private float* GatheredAt => (float*)Workspace + (Kept == null ? (long)ChunkRows(Rows, Vocabulary) * Vocabulary : 0);
 
     private float* GradientAt => GatheredAt + ((long)ChunkRows(Rows, Vocabulary) * Width);
+
+    private int LastChunk(int counted) => ((counted + ChunkRows(Rows, Vocabulary) - 1) / ChunkRows(Rows, Vocabulary)) - 1;
 
     /// <summary>The rows that have a target.</summary>
     private int* Counted(out int count)
@@ -154,13 +203,17 @@ internal readonly unsafe struct SelectedLogProbKernel
         }
     }
 
-    private void Logits(WorkerTeam team, int* rows, int count)
+    private void Gather(int* rows, int count)
     {
         for (int i = 0; i < count; i++)
         {
             new ReadOnlySpan<float>(Hidden + ((long)rows[i] * Width), Width).CopyTo(new Span<float>(GatheredAt + ((long)i * Width), Width));
         }
+    }
 
+    private void Logits(WorkerTeam team, int* rows, int count)
+    {
+        Gather(rows, count);
         Gemm.Run(team, new GemmCall
         {
             M = count,
@@ -200,49 +253,78 @@ internal readonly unsafe struct SelectedLogProbKernel
     }
 
     /// <summary>One row of logits per chunk: its sums, and its slopes in its place.</summary>
-    private readonly struct RowWork(
-        SelectedLogProbKernel kernel, int* rows, float* logits, float* logProb, float* logSumExp, float* coefficients, float* others, bool slopes) : ILanesWork
+    private readonly struct RowWork(SelectedLogProbKernel kernel, int* rows, bool slopes) : ILanesWork
     {
+        /// <summary>The logits are capped and the sums known, as forward left them.</summary>
+        public bool Made { get; init; }
+
+        public float* LogProb { get; init; }
+
+        public float* LogSumExp { get; init; }
+
+        public float* Coefficients { get; init; }
+
+        public float* Others { get; init; }
+
         public void Invoke<T>(int chunk, int worker)
             where T : unmanaged, IFloatLanes<T>
         {
             int row = rows[chunk];
-            int n = kernel.Vocabulary;
             int target = kernel.Targets[row];
-            float* z = logits + ((long)chunk * n);
-            float cap = kernel.SoftCap;
-            if (cap != 0)
+            float* z = kernel.LogitsAt + ((long)chunk * kernel.Vocabulary);
+            float sum = Made ? kernel.KeptSums[chunk] : Sums<T>(z, row, target);
+            if (slopes)
             {
-                Loops.Map<T, Cap>(z, z, n, new Cap(cap));
+                Slopes<T>(z, row, target, sum);
+            }
+            else if (kernel.Kept != null)
+            {
+                kernel.KeptSums[chunk] = sum;
+            }
+        }
+
+        /// <summary>Caps the logits and writes what is asked for; their log-sum-exp.</summary>
+        private float Sums<T>(float* z, int row, int target)
+            where T : unmanaged, IFloatLanes<T>
+        {
+            int n = kernel.Vocabulary;
+            if (kernel.SoftCap != 0)
+            {
+                Loops.Map<T, Cap>(z, z, n, new Cap(kernel.SoftCap));
             }
 
             (float max, double log) = SoftmaxKernels.LogSumExp<T>(z, n);
-            double smoothing = kernel.Smoothing;
-            if (logProb != null)
+            float sum = (float)(max + log);
+            if (LogProb != null)
             {
+                double smoothing = kernel.Smoothing;
                 double selected = (1 - smoothing) * ((double)z[target] - max);
                 if (smoothing > 0)
                 {
                     selected -= smoothing / n * Loops.Sum<T, CrossEntropyKernel.Distance>(z, n, new CrossEntropyKernel.Distance(max));
                 }
 
-                logProb[row] = (float)(selected - log);
-                if (logSumExp != null)
-                {
-                    logSumExp[row] = (float)(max + log);
-                }
+                LogProb[row] = (float)(selected - log);
             }
 
-            if (!slopes)
+            if (LogSumExp != null)
             {
-                return;
+                LogSumExp[row] = sum;
             }
 
-            // d logProb = (1 - ε)·[k = y] + ε/V - p, d logSumExp = p.
-            double own = coefficients == null ? 1 : coefficients[row];
-            double other = others == null ? 0 : others[row];
+            return sum;
+        }
+
+        /// <summary>d logProb = (1 - ε)·[k = y] + ε/V - p, d logSumExp = p.</summary>
+        private void Slopes<T>(float* z, int row, int target, float sum)
+            where T : unmanaged, IFloatLanes<T>
+        {
+            int n = kernel.Vocabulary;
+            float cap = kernel.SoftCap;
+            double own = Coefficients == null ? 1 : Coefficients[row];
+            double other = Others == null ? 0 : Others[row];
             float capped = z[target];
-            CrossEntropyKernel.Slope slope = new((float)(max + log), (float)(other - own), (float)(-own * smoothing / n));
+            CrossEntropyKernel.Slope slope = new(sum, (float)(other - own), (float)(-own * kernel.Smoothing / n));
             if (cap == 0)
             {
                 Loops.Map<T, CrossEntropyKernel.Slope>(z, z, n, slope);
@@ -253,7 +335,7 @@ internal readonly unsafe struct SelectedLogProbKernel
             }
 
             double ownSlope = cap == 0 ? 1 : 1 - ((double)capped / cap * (capped / cap));
-            z[target] = (float)(z[target] + (own * (1 - smoothing) * ownSlope));
+            z[target] = (float)(z[target] + (own * (1 - kernel.Smoothing) * ownSlope));
         }
     }
 

@@ -7,7 +7,8 @@ namespace Graft.Runtime;
 /// hidden (..., C) F32, W (V, C) F32 or BF16 (all F64 for references), targets (...) I32; logp (...), then lse (...) if asked for. A negative target gives 0 and no
 /// gradient, and its row is left out of every product. With smoothing ε: (1 - ε)·z_y + ε·mean(z) - lse, so that -logp is the smoothed cross-entropy.
 /// Backward takes one coefficient per row. Where W is frozen, each row's gradient is made in forward while its logits are at hand (saved (N, C)) and only
-/// scaled in backward; else, or with lse, logits are computed again. Workspace: R rows of logits, R = 32 MiB / 4V between 32 and 1008, and 2·R rows of hidden.
+/// scaled in backward. Else, or with lse, the logits of the last chunk stay until backward (saved (R, V)) and those of other chunks are computed again.
+/// Workspace: R rows of logits, unless they are saved, R = 64 MiB / 4V between 32 and 1008, and 2·R rows of hidden.
 /// On CUDA hidden and W are F32 or BF16 each, logp and lse F32, and rows of negative targets go through the products as zeros: see <see cref="SelectedLogProbCuda"/>.
 /// Source: arXiv:2410.10989 (chunking).
 /// </remarks>
@@ -46,7 +47,12 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
         }
         else if (type == DType.F32)
         {
-            c.Workspace(SelectedLogProbKernel.WorkspaceBytes(checked((int)hidden.Rows), hidden.Last, weight[0]));
+            int count = checked((int)hidden.Rows);
+            c.Workspace(SelectedLogProbKernel.WorkspaceBytes(count, hidden.Last, weight[0], op.Keeps(c.Needs)));
+            if (op.Keeps(c.Needs))
+            {
+                c.Save(new Shape(SelectedLogProbKernel.KeptCount(count, weight[0])), type);
+            }
         }
 
         if (op.Unit(c.Needs, type))
@@ -73,8 +79,9 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
         }
 
         float* unit = op.Unit(c.Needs, logProb.DType) ? c.Saved().Pointer<float>() : null;
+        float* kept = op.Keeps(c.Needs) ? c.Saved().Pointer<float>() : null;
         float* logSumExp = op.LogSumExp ? c.OutputAt(1).Pointer<float>() : null;
-        Kernel(op, c.Input(0), c.Input(1), c.Input(2), c.WorkspacePointer()).Forward(c.Team, logProb.Pointer<float>(), logSumExp, unit);
+        Kernel(op, c.Input(0), c.Input(1), c.Input(2), c.WorkspacePointer(), kept).Forward(c.Team, logProb.Pointer<float>(), logSumExp, unit);
     }
 
     /// <inheritdoc/>
@@ -85,7 +92,7 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
     }
 
     /// <inheritdoc/>
-    public static Saves Saves(in SelectedLogProb op, Needs needs) => op.Unit(needs, DType.F32)
+    public static Saves Saves(in SelectedLogProb op, Needs needs) => op.Unit(needs, DType.F32) || op.Keeps(needs)
         ? Runtime.Saves.Nothing.Extra().Input(0).Input(1).Input(2)
         : Runtime.Saves.Nothing.Input(0).Input(1).Input(2);
 
@@ -101,7 +108,8 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
         Tensor? dHidden = c.Needs(0) ? c.Target(0, out accumulateHidden) : null;
         Tensor? dWeight = c.Needs(1) ? c.Target(1, out accumulateWeight) : null;
         bool doubles = hidden.DType == DType.F64;
-        if (!doubles && op.Unit(new Needs((c.Needs(0) ? 1u : 0) | (c.Needs(1) ? 2u : 0)), hidden.DType))
+        Needs needs = new((c.Needs(0) ? 1u : 0) | (c.Needs(1) ? 2u : 0));
+        if (!doubles && op.Unit(needs, hidden.DType))
         {
             if (c.OnCpu)
             {
@@ -127,7 +135,8 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
         }
 
         int vocabulary = c.InputSpec(1).Shape[0];
-        long bytes = doubles ? 0 : SelectedLogProbKernel.WorkspaceBytes(rows, width, vocabulary) + (own is null ? 4L * rows : 0);
+        long most = doubles ? 0 : SelectedLogProbKernel.WorkspaceBytes(rows, width, vocabulary, kept: true);
+        long bytes = most + (own is null ? 4L * rows : 0);
         Tensor? workspace = doubles ? null : c.Tape.Arena.Scratch(bytes);
         if (!c.OnCpu)
         {
@@ -139,13 +148,13 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
             dHidden?.Clear();
         }
 
-        if (!accumulateWeight)
-        {
-            dWeight?.Clear();
-        }
-
         if (doubles)
         {
+            if (!accumulateWeight)
+            {
+                dWeight?.Clear();
+            }
+
             Doubles(op, c.Input(0), c.Input(1), c.Input(2)).Backward(
                 own is null ? null : own.Pointer<double>(), other is null ? null : other.Pointer<double>(),
                 dHidden is null ? null : dHidden.Pointer<double>(), dWeight is null ? null : dWeight.Pointer<double>());
@@ -153,15 +162,15 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
         }
 
         byte* memory = workspace!.RawPointer();
-        float* coefficients = own is null ? (float*)(memory + SelectedLogProbKernel.WorkspaceBytes(rows, width, vocabulary)) : own.Pointer<float>();
+        float* coefficients = own is null ? (float*)(memory + most) : own.Pointer<float>();
         if (own is null)
         {
             new Span<float>(coefficients, rows).Clear();
         }
 
-        Kernel(op, c.Input(0), c.Input(1), c.Input(2), memory).Backward(
+        Kernel(op, c.Input(0), c.Input(1), c.Input(2), memory, c.Saved().Pointer<float>()).Backward(
             c.Team, coefficients, other is null ? null : other.Pointer<float>(),
-            dHidden is null ? null : dHidden.Pointer<float>(), dWeight is null ? null : dWeight.Pointer<float>());
+            dHidden is null ? null : dHidden.Pointer<float>(), dWeight is null ? null : dWeight.Pointer<float>(), accumulateWeight);
     }
 
     /// <inheritdoc/>
@@ -174,13 +183,23 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
             return c.Once(unit ? 2 * product : product);
         }
 
-        return unit ? new OpCost(2 * c.Input(0).Bytes) : c.Once(product * (1 + c.Products(0, 1)));
+        if (unit)
+        {
+            return new OpCost(2 * c.Input(0).Bytes);
+        }
+
+        int rows = checked((int)c.Input(0).Shape.Rows), chunk = SelectedLogProbKernel.ChunkRows(rows, c.Input(1).Shape[0]);
+        double again = rows == 0 ? 0 : (double)((rows - 1) / chunk * chunk) / rows;
+        return c.Once((long)(product * (again + c.Products(0, 1))));
     }
 
     // The gradient of a row is its coefficient times a vector that forward can make.
     private bool Unit(Needs needs, DType type) => needs[0] && !needs[1] && !LogSumExp && type != DType.F64;
 
-    private static unsafe SelectedLogProbKernel Kernel(in SelectedLogProb op, Tensor hidden, Tensor weight, Tensor targets, byte* workspace) => new()
+    // On the CPU, in F32: the logits of the last chunk stay where they are made until backward.
+    private bool Keeps(Needs needs) => (needs[0] || needs[1]) && !Unit(needs, DType.F32);
+
+    private static unsafe SelectedLogProbKernel Kernel(in SelectedLogProb op, Tensor hidden, Tensor weight, Tensor targets, byte* workspace, float* kept) => new()
     {
         Hidden = hidden.Pointer<float>(),
         Weight = weight.RawPointer(),
@@ -192,6 +211,7 @@ public readonly record struct SelectedLogProb(float Smoothing, float SoftCap, bo
         Smoothing = op.Smoothing,
         SoftCap = op.SoftCap,
         Workspace = workspace,
+        Kept = kept,
     };
 
     private static unsafe SelectedLogProbDouble Doubles(in SelectedLogProb op, Tensor hidden, Tensor weight, Tensor targets) => new()
