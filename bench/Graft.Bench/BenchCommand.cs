@@ -16,6 +16,7 @@ internal static class BenchCommand
           attention  causal attention, forward and backward                beside torch.scaled_dot_product_attention
           ops        row-wise ops and activations, forward and backward    beside torch's ops
           adamw      AdamW on the parameters of GPT-2 124M, and clipping   beside torch.optim.AdamW
+          plain      kernels of today                                      beside the plain versions that they replaced
           gpt2       GPT-2 124M, full training steps, AdamW                beside TorchSharp
           llm.c      the same step                                         beside llm.c, which GRAFT_LLM_C names
           smollm2    SmolLM2-135M, LoRA training steps, AdamW              beside TorchSharp

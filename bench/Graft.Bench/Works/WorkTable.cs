@@ -11,6 +11,7 @@ internal static class WorkTable
         new AttentionWork(),
         new OpsWork(),
         new AdamWWork(),
+        new PlainWork(),
         new Gpt2Work(),
         new LlmcWork(),
         new SmolLm2Work(),
