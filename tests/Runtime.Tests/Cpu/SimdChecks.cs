@@ -25,7 +25,6 @@ internal static class SimdChecks
         ("cross-entropy", () => new TrainingKernelTests().Cross_entropy_and_its_gradient(1000, 0.1f, true)),
         ("rotary", () => new TrainingKernelTests().Rotation_turns_pairs_and_its_inverse_brings_them_back(40, true)),
         ("dropout", new TrainingKernelTests().Dropout_keeps_elements_by_their_place_in_the_stream),
-        ("adamw", new TrainingKernelTests().AdamW_follows_its_definition_for_twenty_steps),
         ("flat blocks", new TrainingKernelTests().Blocks_are_scaled_and_added),
         ("conversions", new TrainingKernelTests().Conversions_agree_with_the_scalar_ones_for_patterns_of_all_magnitudes),
         ("matrix products", MatrixProducts),

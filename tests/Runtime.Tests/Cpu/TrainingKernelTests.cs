@@ -2,7 +2,7 @@ using Graft.Runtime.Cpu;
 
 namespace Graft.Runtime.Tests.Cpu;
 
-/// <summary>Cross-entropy, rotary embedding, dropout, AdamW and conversions against plain F64 loops.</summary>
+/// <summary>Cross-entropy, rotary embedding, dropout and conversions against plain F64 loops.</summary>
 [TestFixture]
 public sealed class TrainingKernelTests
 {
@@ -96,36 +96,6 @@ public sealed class TrainingKernelTests
         Kernels.Check("dropout", expected, 1e-6, (t, to) => DropoutKernel.Run(t, x, 0.3f, rng, 11, to));
         Assert.That(expected.Count(v => v == 0) / (double)N, Is.EqualTo(0.3).Within(0.01));
         Kernels.Check("no dropout", ElementwiseTests.Wide(x), 0, (t, to) => DropoutKernel.Run(t, x, 0, rng, 11, to));
-    }
-
-    [Test]
-    public void AdamW_follows_its_definition_for_twenty_steps()
-    {
-        const int N = 40_003;
-        const double LearningRate = 1e-2, Beta1 = 0.9, Beta2 = 0.999, Epsilon = 1e-8, Decay = 0.1;
-        float[] start = Kernels.Numbers(N, 1);
-        double[] p = ElementwiseTests.Wide(start), m = new double[N], v = new double[N];
-        for (int step = 1; step <= 20; step++)
-        {
-            float[] g = Kernels.Numbers(N, (ulong)(step + 10));
-            for (int i = 0; i < N; i++)
-            {
-                p[i] *= 1 - (LearningRate * Decay);
-                m[i] = (Beta1 * m[i]) + ((1 - Beta1) * g[i]);
-                v[i] = (Beta2 * v[i]) + ((1 - Beta2) * g[i] * g[i]);
-                p[i] -= LearningRate / (1 - Math.Pow(Beta1, step)) * m[i] / ((Math.Sqrt(v[i]) / Math.Sqrt(1 - Math.Pow(Beta2, step))) + Epsilon);
-            }
-        }
-
-        Kernels.Check("adamw", p, 2e-6, (t, to) =>
-        {
-            float[] m32 = new float[N], v32 = new float[N];
-            start.CopyTo(to);
-            for (int step = 1; step <= 20; step++)
-            {
-                AdamWKernel.Update(t, to, Kernels.Numbers(N, (ulong)(step + 10)), m32, v32, AdamWStep.Of(LearningRate, Beta1, Beta2, Epsilon, Decay, step));
-            }
-        });
     }
 
     [Test]

@@ -22,6 +22,34 @@ public class OptimizerTests
     }
 
     [Test]
+    public void AdamW_follows_its_definition_for_twenty_steps()
+    {
+        const int N = 40_003; // more than one chunk, and a rest that fills no vector
+        const double LearningRate = 1e-2, Beta1 = 0.9, Beta2 = 0.999, Epsilon = 1e-8, Decay = 0.1;
+        using Bench bench = new(3, [N]);
+        Optimizer optimizer = new(bench.Set, new AdamW(WeightDecay: Decay), LearningRate);
+        double[] p = Array.ConvertAll(bench.Start[0], v => (double)v), m = new double[N], v = new double[N];
+        float[] g = new float[N];
+        for (int step = 1; step <= 20; step++)
+        {
+            new Rng(2).At(step).FillNormal(0, g);
+            bench.Give(i => g[i]);
+            optimizer.Update();
+            for (int i = 0; i < N; i++)
+            {
+                p[i] *= 1 - (LearningRate * Decay);
+                m[i] = (Beta1 * m[i]) + ((1 - Beta1) * g[i]);
+                v[i] = (Beta2 * v[i]) + ((1 - Beta2) * g[i] * g[i]);
+                p[i] -= LearningRate / (1 - Math.Pow(Beta1, step)) * m[i] / ((Math.Sqrt(v[i]) / Math.Sqrt(1 - Math.Pow(Beta2, step))) + Epsilon);
+            }
+        }
+
+        float[] values = bench.Values(0);
+        double worst = p.Zip(values, (truth, value) => Math.Abs(value - truth) / Math.Max(1, Math.Abs(truth))).Max();
+        Assert.That(worst, Is.LessThan(2e-6));
+    }
+
+    [Test]
     public void A_constant_gradient_moves_by_the_same_amount_every_step()
     {
         using Bench bench = new(1, [5]);
