@@ -15,6 +15,7 @@ dir=$(cd "$dir" && pwd)
 . "$here/../build/debian.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+llmc_url=https://github.com/karpathy/llm.c
 
 llama() {
     local state=$work/llama root=$dir/llama.cpp
@@ -64,8 +65,28 @@ openblas() {
 llmc() {
     local source=${LLM_C_SOURCE:-$dir/llm.c}
     command -v gcc >/dev/null || { echo "gcc is missing." >&2; return 1; }
-    [[ -e $source/train_gpt2.c ]] || git clone -q --depth 1 https://github.com/karpathy/llm.c "$source" || return 1
-    gcc -Ofast -march=native -fopenmp -Wno-unused-result -I "$source" "$here/peers/llmc_step.c" -o "$dir/llmc_step" -lm
+    if [[ -n ${LLM_C_SOURCE:-} ]]; then
+        [[ -e $source/train_gpt2.c ]] || { echo "LLM_C_SOURCE is $source, where no train_gpt2.c is; it must name a checkout of $llmc_url." >&2; return 1; }
+    elif [[ ! -e $source/train_gpt2.c ]]; then
+        clone "$source" || { echo "$llmc_url cannot be cloned (the reason is above); LLM_C_SOURCE=FOLDER names a checkout that is there already." >&2; return 1; }
+    fi
+
+    # The program gets its name when it is whole: the name says that it is there.
+    gcc -Ofast -march=native -fopenmp -Wno-unused-result -I "$source" "$here/peers/llmc_step.c" -o "$work/llmc_step" -lm || return 1
+    mv "$work/llmc_step" "$dir/llmc_step"
+}
+
+clone() { # TO: the whole checkout or nothing; never asks for a password, and gives up after two minutes
+    local aside=$1.new
+    command -v git >/dev/null || { echo "git is missing." >&2; return 1; }
+    rm -rf "$aside"
+    if GIT_TERMINAL_PROMPT=0 timeout 120 git clone -q --depth 1 "$llmc_url" "$aside"; then
+        rm -rf "$1"
+        mv "$aside" "$1"
+    else
+        rm -rf "$aside"
+        return 1
+    fi
 }
 
 missing=0
