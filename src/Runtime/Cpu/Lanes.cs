@@ -7,6 +7,31 @@ namespace Graft.Runtime.Cpu;
 /// <summary>Transposes of small blocks held in registers.</summary>
 internal static class Lanes
 {
+    /// <summary>2 x 4: the four columns one after the other, two in each vector.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Transpose(ref Vector128<float> r0, ref Vector128<float> r1)
+    {
+        Vector128<float> low = UnpackLow(r0, r1); // 00 10 01 11
+        r1 = UnpackHigh(r0, r1); // 02 12 03 13
+        r0 = low;
+    }
+
+    /// <summary>Two elements to either address.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe void StoreHalves(Vector128<float> value, float* low, float* high)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.StoreLow(low, value);
+            Sse.StoreHigh(high, value);
+        }
+        else
+        {
+            value.GetLower().Store(low);
+            value.GetUpper().Store(high);
+        }
+    }
+
     /// <summary>4 x 4.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Transpose(ref Vector128<float> r0, ref Vector128<float> r1, ref Vector128<float> r2, ref Vector128<float> r3)
@@ -90,9 +115,14 @@ internal static class Lanes
         ? Sse.UnpackHigh(a, b)
         : Vector128.Create(a[2], b[2], a[3], b[3]);
 
+    // By name where there is one: made of two halves they go through the stack, in pieces that the processor then cannot forward to the load of the whole.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<double> UnpackLow(Vector128<double> a, Vector128<double> b) => Vector128.Create(a.GetLower(), b.GetLower());
+    private static Vector128<double> UnpackLow(Vector128<double> a, Vector128<double> b) => Sse2.IsSupported
+        ? Sse2.UnpackLow(a, b)
+        : Vector128.Create(a.GetLower(), b.GetLower());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<double> UnpackHigh(Vector128<double> a, Vector128<double> b) => Vector128.Create(a.GetUpper(), b.GetUpper());
+    private static Vector128<double> UnpackHigh(Vector128<double> a, Vector128<double> b) => Sse2.IsSupported
+        ? Sse2.UnpackHigh(a, b)
+        : Vector128.Create(a.GetUpper(), b.GetUpper());
 }

@@ -153,6 +153,12 @@ internal static unsafe class PanelPacking
             w += 4;
         }
 
+        if (w + 2 <= count)
+        {
+            Transpose2<TLoad>(dst + w, width, source, offset + (w * ld), ld, k, scale);
+            w += 2;
+        }
+
         for (; w < count; w++)
         {
             long from = offset + (w * ld);
@@ -224,6 +230,29 @@ internal static unsafe class PanelPacking
             {
                 dst[w] = TLoad.One(source, offset + (w * ld)) * scale;
             }
+        }
+    }
+
+    // The last two of the six rows of a 256-bit panel.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Transpose2<TLoad>(float* dst, long width, void* source, long offset, long ld, int k, float scale)
+        where TLoad : IElementLoad
+    {
+        Vector128<float> scale4 = Vector128.Create(scale);
+        int i = 0;
+        for (; i + 4 <= k; i += 4, offset += 4, dst += 4 * width)
+        {
+            Vector128<float> r0 = TLoad.Four(source, offset) * scale4;
+            Vector128<float> r1 = TLoad.Four(source, offset + ld) * scale4;
+            Lanes.Transpose(ref r0, ref r1);
+            Lanes.StoreHalves(r0, dst, dst + width);
+            Lanes.StoreHalves(r1, dst + (2 * width), dst + (3 * width));
+        }
+
+        for (; i < k; i++, offset++, dst += width)
+        {
+            dst[0] = TLoad.One(source, offset) * scale;
+            dst[1] = TLoad.One(source, offset + ld) * scale;
         }
     }
 }
