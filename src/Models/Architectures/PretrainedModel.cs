@@ -120,7 +120,7 @@ public sealed class PretrainedModel : IDisposable
         }
     }
 
-    /// <summary>Writes a Hugging Face folder: weights in the type they have in memory, config.json unchanged but for what changed, and the tokenizer's files where they are known. All or nothing.</summary>
+    /// <summary>Writes a Hugging Face folder: weights in the type they have in memory, config.json as it was read (its `dtype` too, whatever type the weights have now), and the tokenizer's files where they are known. All or nothing.</summary>
     /// <param name="folder">Made, or replaced as a whole.</param>
     /// <param name="maxShardBytes">The largest file of weights.</param>
     /// <exception cref="ConfigurationException">Weights are quantised.</exception>

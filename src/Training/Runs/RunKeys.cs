@@ -280,7 +280,7 @@ public static class RunKeys
         },
 
         new("output.path", RunKeyKind.NewFolder, "out", "Folder of adapter, checkpoints, metrics and report.") { OtherNames = ["dir", "folder", "output_dir"] },
-        new("output.merged", RunKeyKind.Boolean, "false", "Also write the whole model with the adapter merged into it.") { OtherNames = ["merge"] },
+        new("output.merged", RunKeyKind.Boolean, "false", "Also write the whole model with the adapter merged into it, weights in the type of model.dtype (not with quantized).") { OtherNames = ["merge"] },
     ];
 
     private static readonly Dictionary<string, RunKey> s_byPath = s_rows.ToDictionary(r => r.Path);
