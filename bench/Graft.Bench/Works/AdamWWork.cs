@@ -43,8 +43,7 @@ internal sealed class AdamWWork : IWork
 
         void ClipAndUpdate()
         {
-            _ = GradientClipping.ByNorm(1, NormOrder.L2, set);
-            optimizer.Update();
+            optimizer.Update(GradientClipping.Coefficient(1, GradientClipping.GlobalNorm(NormOrder.L2, set)));
         }
     }
 

@@ -232,13 +232,13 @@ public sealed class GradientStep : IStepProgram
             loss += term.Weight * term.Value;
         }
 
-        double norm = Clip(c, set);
+        double norm = Norm(c, set);
         string? warning = null;
         if (double.IsFinite(norm))
         {
             using ProfileSpan span = ProfileSpan.Open(c.Profile, "update");
             span.Moves(new OpCost(c.Profile is null ? 0 : _optimizer.UpdateBytes()));
-            _optimizer.Update();
+            _optimizer.Update(_options.MaxGradientNorm > 0 ? GradientClipping.Coefficient(_options.MaxGradientNorm, norm) : 1);
         }
         else
         {
@@ -251,7 +251,7 @@ public sealed class GradientStep : IStepProgram
         return new StepResult(loss, [.. _terms.Values], rate, norm, targets, tokens, warning);
     }
 
-    private double Clip(StepContext c, ParameterSet set)
+    private double Norm(StepContext c, ParameterSet set)
     {
         using ProfileSpan span = ProfileSpan.Open(c.Profile, "clip");
         if (_options.MaxGradientValue > 0)
@@ -259,12 +259,11 @@ public sealed class GradientStep : IStepProgram
             GradientClipping.ByValue(_options.MaxGradientValue, set);
         }
 
-        double limit = _options.MaxGradientNorm;
-        double norm = limit > 0 ? GradientClipping.ByNorm(limit, _options.NormOrder, set) : GradientClipping.GlobalNorm(_options.NormOrder, set);
+        double norm = GradientClipping.GlobalNorm(_options.NormOrder, set);
         if (c.Profile is not null)
         {
             long bytes = set.Active.Where(e => e.Parameter.HasGradient).Sum(e => e.Parameter.Gradient!.Spec.Bytes);
-            span.Moves(new OpCost(limit > 0 && norm > limit ? 3 * bytes : bytes));
+            span.Moves(new OpCost(bytes));
         }
 
         return norm;

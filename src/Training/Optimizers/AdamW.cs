@@ -54,6 +54,9 @@ public sealed record AdamW(double Beta1 = 0.9, double Beta2 = 0.999, double Epsi
     /// <inheritdoc/>
     public int Slots => AmsGrad ? 3 : 2;
 
+    /// <inheritdoc/>
+    public bool ScalesGradients => true;
+
     /// <summary>Adam with PyTorch's defaults: no decay, and what there is goes into the gradient.</summary>
     public static AdamW Adam { get; } = new(WeightDecay: 0) { Decay = DecayPlacement.InGradient };
 

@@ -50,15 +50,18 @@ public static class GradientClipping
         return order == NormOrder.L2 ? Math.Sqrt(total) : total;
     }
 
-    /// <summary>Multiplies all gradients by min(1, limit / (norm + 1e-6)).</summary>
+    /// <summary>What gradients of that norm are multiplied by: min(1, limit / (norm + 1e-6)); NaN where the norm is.</summary>
+    public static float Coefficient(double limit, double norm) => (float)Math.Min(1, limit / (norm + 1e-6));
+
+    /// <summary>Multiplies all gradients by <see cref="Coefficient"/>. <see cref="Optimizer.Update(float)"/> does so in passing.</summary>
     /// <returns>The norm before.</returns>
     public static double ByNorm(double limit, NormOrder order, params ReadOnlySpan<ParameterSet> sets)
     {
         double norm = GlobalNorm(order, sets);
-        double coefficient = limit / (norm + 1e-6);
+        float coefficient = Coefficient(limit, norm);
         if (coefficient < 1)
         {
-            Scale((float)coefficient, sets);
+            Scale(coefficient, sets);
         }
 
         return norm;

@@ -20,6 +20,10 @@ public interface IUpdateRule : IOptimizerRule
     /// <summary>How many F32 slots, each as large as the parameters, the rule keeps, at most <see cref="UpdateCall.MaxSlots"/>; all start at zero.</summary>
     int Slots { get; }
 
+    /// <summary>True where gradients are read by <see cref="UpdateCall.ForEach"/> alone, or multiplied by <see cref="UpdateCall.GradientScale"/>: clipping then costs no pass of
+    /// its own. Others get gradients that are multiplied already.</summary>
+    bool ScalesGradients => false;
+
     /// <summary>Updates one piece.</summary>
     void Update(UpdateCall c);
 }

@@ -60,13 +60,24 @@ public sealed partial class Optimizer
     }
 
     /// <summary>Updates every trained parameter that has a gradient, and counts the step. Gradients stay: clear them before the next backward.</summary>
-    public void Update()
+    public void Update() => Update(1);
+
+    /// <summary>The same with gradients multiplied by a factor, as clipping wants it (<see cref="GradientClipping.Coefficient"/>).</summary>
+    /// <remarks>Rules with <see cref="IUpdateRule.ScalesGradients"/> on the CPU multiply what they read, which spares a pass over all gradients; if one of the others is at work,
+    /// the gradients themselves are multiplied first.</remarks>
+    public void Update(float gradientScale)
     {
         Parameters.MaskGradients();
         using Scope scope = Workspace.Enter("update");
         _scaled.Begin(Parameters, Workspace);
         double rate = LearningRate;
         FindRuns();
+        if (gradientScale != 1 && !(Parameters.Arena.Device.IsHost && _runs.TrueForAll(r => RuleOf(Parameters.Active[r.First]) is IUpdateRule { ScalesGradients: true })))
+        {
+            GradientClipping.Scale(gradientScale, Parameters);
+            gradientScale = 1;
+        }
+
         foreach (FlatRun run in _runs)
         {
             ParameterEntry first = Parameters.Active[run.First];
@@ -74,7 +85,7 @@ public sealed partial class Optimizer
             double decay = first.Group.WeightDecay ?? rule.WeightDecay;
             if (rule is IUpdateRule flat)
             {
-                Flat(run, first, flat, rate * first.Group.LearningRateFactor, decay);
+                Flat(run, first, flat, rate * first.Group.LearningRateFactor, decay, gradientScale);
             }
             else
             {
@@ -126,7 +137,7 @@ public sealed partial class Optimizer
         }
     }
 
-    private void Flat(FlatRun run, ParameterEntry first, IUpdateRule rule, double rate, double decay)
+    private void Flat(FlatRun run, ParameterEntry first, IUpdateRule rule, double rate, double decay, float gradientScale)
     {
         ParameterEntry last = Parameters.Active[run.Last];
         int count = last.Offset + (int)last.Count - first.Offset;
@@ -143,6 +154,7 @@ public sealed partial class Optimizer
             LearningRate = rate,
             WeightDecay = decay,
             Step = first.Steps + 1,
+            GradientScale = gradientScale,
         };
         if (!device.IsHost)
         {

@@ -22,6 +22,9 @@ public sealed record Sgd(double Momentum = 0, double Dampening = 0, double Weigh
     public int Slots => Momentum == 0 ? 0 : 1;
 
     /// <inheritdoc/>
+    public bool ScalesGradients => true;
+
+    /// <inheritdoc/>
     public void Update(UpdateCall c)
     {
         SgdFactors f = Factors(c.LearningRate, c.WeightDecay, c.Step);

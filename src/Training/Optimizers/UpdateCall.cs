@@ -17,6 +17,7 @@ public readonly unsafe ref struct UpdateCall
     {
         Parameter = parameter;
         Gradient = gradient;
+        GradientScale = 1;
         _slotCount = slotCount;
         for (int i = 0; i < slotCount; i++)
         {
@@ -27,8 +28,11 @@ public readonly unsafe ref struct UpdateCall
     /// <summary>The parameters; written.</summary>
     public Span<float> Parameter { get; }
 
-    /// <summary>Their gradients, clipped and averaged.</summary>
+    /// <summary>Their gradients, averaged, and clipped once multiplied by <see cref="GradientScale"/>.</summary>
     public ReadOnlySpan<float> Gradient { get; }
+
+    /// <summary>A factor on the gradients that <see cref="ForEach"/> applies; 1 unless the rule says <see cref="IUpdateRule.ScalesGradients"/>.</summary>
+    public float GradientScale { get; init; }
 
     /// <summary>The learning rate of this step: schedule, group and controllers applied.</summary>
     public double LearningRate { get; init; }
@@ -46,7 +50,7 @@ public readonly unsafe ref struct UpdateCall
         return new Span<float>((void*)_slots[i], Parameter.Length);
     }
 
-    /// <summary>Applies a function of parameter, gradient and up to two slots to every element, by vectors; the last, shorter one goes through a padded copy,
+    /// <summary>Applies a function of parameter, scaled gradient and up to three slots to every element, by vectors; the last, shorter one goes through a padded copy,
     /// so that all elements are computed alike.</summary>
     public void ForEach<TFunction>(TFunction function)
         where TFunction : struct, IUpdateFunction
@@ -54,18 +58,20 @@ public readonly unsafe ref struct UpdateCall
         Span<float> m = _slotCount > 0 ? Slot(0) : default;
         Span<float> v = _slotCount > 1 ? Slot(1) : default;
         Span<float> x = _slotCount > 2 ? Slot(2) : default;
-        int done = Whole(function, Parameter, Gradient, m, v, x);
+        int done = Whole(function, Parameter, Gradient, GradientScale, m, v, x);
         if (done < Parameter.Length)
         {
-            Last(function, done, Parameter, Gradient, m, v, x);
+            Last(function, done, Parameter, Gradient, GradientScale, m, v, x);
         }
     }
 
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static int Whole<TFunction>(TFunction function, Span<float> parameter, ReadOnlySpan<float> gradient, Span<float> m, Span<float> v, Span<float> x)
+    private static int Whole<TFunction>(
+        TFunction function, Span<float> parameter, ReadOnlySpan<float> gradient, float gradientScale, Span<float> m, Span<float> v, Span<float> x)
         where TFunction : struct, IUpdateFunction
     {
         int width = Vector<float>.Count;
+        Vector<float> scale = new(gradientScale);
         int i = 0;
         for (; i <= parameter.Length - width; i += width)
         {
@@ -73,7 +79,7 @@ public readonly unsafe ref struct UpdateCall
             Vector<float> mi = Load(m, i);
             Vector<float> vi = Load(v, i);
             Vector<float> xi = Load(x, i);
-            function.Invoke(ref p, Load(gradient, i), ref mi, ref vi, ref xi);
+            function.Invoke(ref p, Load(gradient, i) * scale, ref mi, ref vi, ref xi);
             Store(p, parameter, i);
             Store(mi, m, i);
             Store(vi, v, i);
@@ -84,7 +90,7 @@ public readonly unsafe ref struct UpdateCall
     }
 
     private static void Last<TFunction>(
-        TFunction function, int i, Span<float> parameter, ReadOnlySpan<float> gradient, Span<float> m, Span<float> v, Span<float> x)
+        TFunction function, int i, Span<float> parameter, ReadOnlySpan<float> gradient, float gradientScale, Span<float> m, Span<float> v, Span<float> x)
         where TFunction : struct, IUpdateFunction
     {
         Span<float> buffer = stackalloc float[Vector<float>.Count];
@@ -92,7 +98,7 @@ public readonly unsafe ref struct UpdateCall
         Vector<float> mi = Rest(m, i, buffer);
         Vector<float> vi = Rest(v, i, buffer);
         Vector<float> xi = Rest(x, i, buffer);
-        function.Invoke(ref p, Rest(gradient, i, buffer), ref mi, ref vi, ref xi);
+        function.Invoke(ref p, Rest(gradient, i, buffer) * gradientScale, ref mi, ref vi, ref xi);
         StoreRest(p, parameter, i, buffer);
         StoreRest(mi, m, i, buffer);
         StoreRest(vi, v, i, buffer);

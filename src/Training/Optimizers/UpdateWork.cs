@@ -9,7 +9,7 @@ internal unsafe struct UpdateWork : IFlatWork
 {
     private const int Piece = 2048; // frozen elements are kept on the stack meanwhile: 8 KiB
 
-    public IUpdateRule Rule;
+    public required IUpdateRule Rule;
     public FlatAddress<float> Parameter;
     public FlatAddress<float> Gradient;
     public FlatAddress<byte> Frozen;
@@ -20,6 +20,11 @@ internal unsafe struct UpdateWork : IFlatWork
     public double LearningRate;
     public double WeightDecay;
     public long Step;
+    public float GradientScale = 1;
+
+    public UpdateWork()
+    {
+    }
 
     /// <summary>The whole of a range on a device that the host cannot reach in place: by the rule's kernels where it brings some, else through host memory.</summary>
     public readonly void UpdateOnDevice(in FlatRange range)
@@ -68,6 +73,7 @@ internal unsafe struct UpdateWork : IFlatWork
             LearningRate = LearningRate,
             WeightDecay = WeightDecay,
             Step = Step,
+            GradientScale = GradientScale,
         });
     }
 

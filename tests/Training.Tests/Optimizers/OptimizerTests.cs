@@ -194,6 +194,28 @@ public class OptimizerTests
         Assert.That(bench.Set.All[0].TensorState[0].ReadScalar(), Is.EqualTo(2));
     }
 
+    [Test]
+    public void A_scaled_update_gives_the_bits_of_scaling_first()
+    {
+        foreach (IOptimizerRule rule in (IOptimizerRule[])[new AdamW(), new Sgd(0.9), new Lion(), new MeanRule()])
+        {
+            using Bench one = new(2, [70_001, 7]), other = new(2, [70_001, 7]);
+            Optimizer inPassing = new(one.Set, rule, 0.01), first = new(other.Set, rule, 0.01);
+            one.Set.Freeze(one.Set.All[0], new byte[70_001]);
+            for (int t = 0; t < 3; t++)
+            {
+                one.Give(i => MathF.Sin((i * 0.11f) + t) * 3);
+                other.Give(i => MathF.Sin((i * 0.11f) + t) * 3);
+                inPassing.Update(GradientClipping.Coefficient(0.5, GradientClipping.GlobalNorm(NormOrder.L2, one.Set)));
+                _ = GradientClipping.ByNorm(0.5, NormOrder.L2, other.Set);
+                first.Update();
+            }
+
+            Assert.That(one.Values(0), Is.EqualTo(other.Values(0)), rule.ToString());
+            Assert.That(one.Values(1), Is.EqualTo(other.Values(1)), rule.ToString());
+        }
+    }
+
     private static float[][] Steps(int from, int to, string? load, string? save)
     {
         using Bench bench = new(2, [40_000, 17, 300]);
