@@ -92,7 +92,7 @@ internal static unsafe class CrossEntropyKernel
                 }
 
                 float* x = _problem.Logits + ((long)row * n);
-                (float max, double log) = SoftmaxKernels.LogSumExp<T>(x, n);
+                (float max, double log) = ExpLoop.LogSum<T>(x, n);
                 double lse = max + log;
                 double smoothing = _problem.Options.Smoothing;
                 double loss = (1 - smoothing) * _problem.WeightOf(label) * (max - (double)x[label] + log);

@@ -11,7 +11,8 @@ namespace Graft.Runtime.Cpu;
 /// </remarks>
 internal static unsafe class Loops
 {
-    private const int VectorsPerBlock = 256;
+    /// <summary>Vectors that a sum in lanes takes before it goes on in F64.</summary>
+    public const int VectorsPerBlock = 256;
 
     /// <summary>result[i] = op(x[i]); <paramref name="stream"/> stores past the caches.</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
@@ -134,24 +135,6 @@ internal static unsafe class Loops
         for (int start = 0; start < count; start += block)
         {
             total += SumBlock<T, TOperator>(x + start, y + start, z + start, Math.Min(block, count - start), op);
-        }
-
-        return total;
-    }
-
-    /// <summary>result[i] = op(x[i]), and the sum of the results.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    public static double MapSum<T, TOperator>(float* x, float* result, int count, TOperator op)
-        where T : unmanaged, IFloatLanes<T>
-        where TOperator : struct, IUnaryOperator
-    {
-        int block = VectorsPerBlock * T.Count;
-        double total = 0;
-        for (int start = 0; start < count; start += block)
-        {
-            int length = Math.Min(block, count - start);
-            Map<T, TOperator>(x + start, result + start, length, op);
-            total += SumBlock<T, IdentityOperator>(result + start, length, default);
         }
 
         return total;

@@ -293,7 +293,7 @@ internal readonly unsafe struct SelectedLogProbKernel
                 Loops.Map<T, Cap>(z, z, n, new Cap(kernel.SoftCap));
             }
 
-            (float max, double log) = SoftmaxKernels.LogSumExp<T>(z, n);
+            (float max, double log) = ExpLoop.LogSum<T>(z, n);
             float sum = (float)(max + log);
             if (LogProb != null)
             {

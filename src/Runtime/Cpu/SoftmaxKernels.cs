@@ -44,15 +44,6 @@ internal static unsafe class SoftmaxKernels
         }
     }
 
-    /// <summary>max and log Σ e^(x - max) of one row; their sum is its log-sum-exp.</summary>
-    internal static (float Max, double LogSum) LogSumExp<T>(float* x, int columns)
-        where T : unmanaged, IFloatLanes<T>
-    {
-        float max = Loops.Max<T>(x, columns);
-        float shift = float.IsInfinity(max) ? 0 : max;
-        return (shift, Math.Log(Loops.Sum<T, ShiftedExp>(x, columns, new ShiftedExp(shift))));
-    }
-
     private static void Run(
         WorkerTeam team, Kind kind, int rows, int columns, ReadOnlySpan<float> x, ReadOnlySpan<float> dy, Span<float> result, string name)
     {
@@ -76,17 +67,6 @@ internal static unsafe class SoftmaxKernels
         LogSoftmax,
         LogSoftmaxBackward,
         LogSumExp,
-    }
-
-    /// <summary>e^(x - shift).</summary>
-    internal readonly struct ShiftedExp(float shift) : IUnaryOperator
-    {
-        private readonly float _shift = shift;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public T Invoke<T>(T x)
-            where T : unmanaged, ILanes<T>
-            => T.Exp(x - T.Of(_shift));
     }
 
     /// <summary>factor · e^(x - lse).</summary>
@@ -194,21 +174,21 @@ internal static unsafe class SoftmaxKernels
             switch (_kind)
             {
                 case Kind.Softmax:
-                    double sum = Loops.MapSum<T, ShiftedExp>(x, y, n, new ShiftedExp(Loops.Max<T>(x, n)));
+                    double sum = ExpLoop.Sum<T>(x, y, n, Loops.Max<T>(x, n));
                     Loops.Map<T, Times>(y, y, n, new Times((float)(1 / sum)));
                     break;
                 case Kind.SoftmaxBackward:
                     Loops.Map<T, Slope>(x, dy, y, n, new Slope((float)Loops.Sum<T, MultiplyOperator>(x, dy, n, default)), _stream);
                     break;
                 case Kind.LogSoftmax:
-                    (float max, double log) = LogSumExp<T>(x, n);
+                    (float max, double log) = ExpLoop.LogSum<T>(x, n);
                     Loops.Map<T, Shifted>(x, y, n, new Shifted(max, (float)log), _stream);
                     break;
                 case Kind.LogSoftmaxBackward:
                     Loops.Map<T, LogSlope>(x, dy, y, n, new LogSlope((float)Loops.Sum<T, IdentityOperator>(dy, n, default)), _stream);
                     break;
                 default:
-                    (float shift, double rest) = LogSumExp<T>(x, n);
+                    (float shift, double rest) = ExpLoop.LogSum<T>(x, n);
                     *y = (float)(shift + rest);
                     break;
             }

@@ -19,9 +19,27 @@ internal static class VectorMath
     private const double Ln2High = 0.693147182464599609375; // float(ln 2)
     private const double Ln2Low = -1.904654212e-09;
 
+    // beyond: zero and infinity
+    private const double ExpLeast = -104.5;
+    private const double ExpMost = 89;
+
+    private const float ExpC5 = 0.00138226652f;
+    private const float ExpC4 = 0.00836884044f;
+    private const float ExpC3 = 0.0416682474f;
+    private const float ExpC2 = 0.166665196f;
+    private const float ExpC1 = 0.49999994f;
+
     // ln 2 in 15 bits, so that its product with an exponent is exact, and the rest
     private const double Ln2Short = 0.693145751953125;
     private const double Ln2Rest = 1.428606765e-06;
+
+    /// <summary>The constants of <see cref="Exp{T}(T)"/> for loops that hold them in registers.</summary>
+    /// <remarks>
+    /// The JIT loads a constant that it knows anew at every use, and a Zen 4 loads one vector of 512 bits per cycle: that, not arithmetic, was the limit of such loops. It cannot know
+    /// the elements of an array, so a local that was set from one stays where it is.
+    /// </remarks>
+    internal static readonly float[] ExpConstants =
+        [(float)ExpLeast, (float)ExpMost, (float)Log2E, (float)Rounder, (float)-Ln2High, (float)-Ln2Low, ExpC5, ExpC4, ExpC3, ExpC2, ExpC1, 1];
 
     public static Vector512<float> Exp(Vector512<float> x) => Exp(new Lanes512(x)).Value;
 
@@ -49,10 +67,17 @@ internal static class VectorMath
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Exp<T>(T x)
         where T : unmanaged, IFloatLanes<T>
+        => Exp(
+            x, T.Of(ExpLeast), T.Of(ExpMost), T.Of(Log2E), T.Of(Rounder), T.Of(-Ln2High), T.Of(-Ln2Low), T.Of(ExpC5), T.Of(ExpC4), T.Of(ExpC3), T.Of(ExpC2), T.Of(ExpC1), T.Of(1));
+
+    /// <summary>The same by constants that a loop holds in registers: <see cref="ExpConstants"/> in their order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Exp<T>(T x, T least, T most, T log2E, T rounder, T ln2High, T ln2Low, T c5, T c4, T c3, T c2, T c1, T one)
+        where T : unmanaged, IFloatLanes<T>
     {
-        T bounded = T.MinNative(T.Of(89), T.MaxNative(T.Of(-104.5), x)); // beyond: infinity and zero
-        T exponent = T.Fma(bounded, T.Of(Log2E), T.Of(Rounder)) - T.Of(Rounder);
-        return T.Scale(ReducedExpm1(bounded, exponent) + T.Of(1), exponent);
+        T bounded = T.MinNative(most, T.MaxNative(least, x));
+        T exponent = T.Fma(bounded, log2E, rounder) - rounder;
+        return T.Scale(ReducedExpm1(bounded, exponent, ln2High, ln2Low, c5, c4, c3, c2, c1) + one, exponent);
     }
 
     /// <summary>2^x = 2^n · 2^f with |f| ≤ ½: a quarter fewer instructions than <see cref="Exp{T}(T)"/>, whose remainder takes two parts of ln 2.</summary>
@@ -157,16 +182,21 @@ internal static class VectorMath
         return T.Select(T.Less(size, T.Of(1)), near, far);
     }
 
-    /// <summary>e^r - 1 for r = x - n · ln 2, by r + r² · P(r).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static T ReducedExpm1<T>(T x, T n)
         where T : unmanaged, IFloatLanes<T>
+        => ReducedExpm1(x, n, T.Of(-Ln2High), T.Of(-Ln2Low), T.Of(ExpC5), T.Of(ExpC4), T.Of(ExpC3), T.Of(ExpC2), T.Of(ExpC1));
+
+    /// <summary>e^r - 1 for r = x - n · ln 2, by r + r² · P(r).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static T ReducedExpm1<T>(T x, T n, T ln2High, T ln2Low, T c5, T c4, T c3, T c2, T c1)
+        where T : unmanaged, IFloatLanes<T>
     {
-        T r = T.Fma(n, T.Of(-Ln2Low), T.Fma(n, T.Of(-Ln2High), x));
-        T p = T.Fma(r, T.Of(0.00138226652), T.Of(0.00836884044));
-        p = T.Fma(p, r, T.Of(0.0416682474));
-        p = T.Fma(p, r, T.Of(0.166665196));
-        p = T.Fma(p, r, T.Of(0.49999994));
+        T r = T.Fma(n, ln2Low, T.Fma(n, ln2High, x));
+        T p = T.Fma(r, c5, c4);
+        p = T.Fma(p, r, c3);
+        p = T.Fma(p, r, c2);
+        p = T.Fma(p, r, c1);
         return T.Fma(r * r, p, r);
     }
 }

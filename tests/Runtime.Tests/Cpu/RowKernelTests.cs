@@ -63,6 +63,21 @@ public sealed class RowKernelTests
         Assert.That(lse, Is.EqualTo(new[] { float.NegativeInfinity, 1e30f }));
     }
 
+    [TestCase(float.NegativeInfinity, -7, -7)]
+    [TestCase(-3e38f, -2e38f, -2e38f)]
+    [TestCase(0, float.PositiveInfinity, float.PositiveInfinity)]
+    [TestCase(0, float.NaN, float.NaN)]
+    [TestCase(float.NaN, 0, float.NaN)]
+    public void A_row_of_many_blocks_may_end_in_another_magnitude(float most, float last, float expected)
+    {
+        using WorkerTeam team = new(1);
+        float[] x = new float[20_000], lse = new float[1];
+        Array.Fill(x, most);
+        x[^1] = last;
+        SoftmaxKernels.LogSumExp(team, 1, x.Length, x, lse);
+        Assert.That(lse[0], Is.EqualTo(expected));
+    }
+
     [TestCaseSource(nameof(Sizes))]
     public void Sums_and_maxima((int Rows, int Columns) size)
     {
