@@ -7,6 +7,7 @@ internal static unsafe class Bulk
 {
     private const int ChunkBytes = WorkerTeam.Grain * sizeof(float);
     private const long LeastBytes = 1 << 20; // below, one thread is done before a second is awake
+    private const long RowBytes = 4096; // up to here a loop of vectors ends before the library's copy is under way: 1024 rows of 2304 bytes take 36 instead of 43 µs
 
     /// <summary>Copies between blocks that do not overlap.</summary>
     public static void Copy(WorkerTeam team, nint from, nint to, long bytes) => Run(team, from, to, 0, bytes);
@@ -14,13 +15,13 @@ internal static unsafe class Bulk
     /// <summary>Sets every byte.</summary>
     public static void Fill(WorkerTeam team, nint at, byte value, long bytes) => Run(team, 0, at, value, bytes);
 
-    /// <summary>One thread's copy of <paramref name="bytes"/>, a multiple of 4 where it streams.</summary>
+    /// <summary>One thread's copy of a row or a piece of a block.</summary>
     public static void Copy<T>(byte* from, byte* to, long bytes, bool stream)
         where T : unmanaged, IFloatLanes<T>
     {
-        if (stream && bytes % sizeof(float) == 0)
+        if ((stream || bytes <= RowBytes) && bytes % sizeof(float) == 0)
         {
-            Loops.Map<T, IdentityOperator>((float*)from, (float*)to, (int)(bytes / sizeof(float)), default, true);
+            Loops.Map<T, IdentityOperator>((float*)from, (float*)to, (int)(bytes / sizeof(float)), default, stream);
         }
         else
         {
