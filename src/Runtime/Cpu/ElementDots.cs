@@ -16,115 +16,82 @@ internal readonly unsafe struct ElementDots<TLoad> : IRowDots
 
     public static void Dots(in GemmCall c, int m, int height, byte* b, int rows, float* scratch, float* sums)
     {
-        // Rows of A beyond the last repeat it.
         float* x = (float*)c.A + (m * c.LeadingA);
-        float* x1 = x + (Math.Min(1, height - 1) * c.LeadingA);
-        float* x2 = x + (Math.Min(2, height - 1) * c.LeadingA);
-        float* x3 = x + (Math.Min(3, height - 1) * c.LeadingA);
-        long rowBytes = RowBytes(c);
+        if (Vector512.IsHardwareAccelerated)
+        {
+            Dots<Lanes512>(c.K, x, c.LeadingA, height, b, RowBytes(c), rows, sums);
+        }
+        else
+        {
+            Dots<Lanes256>(c.K, x, c.LeadingA, height, b, RowBytes(c), rows, sums);
+        }
+    }
+
+    /// <summary>sums[i + 4·j] = x[i] · b[j] for up to 4 rows x; those beyond the last repeat it.</summary>
+    public static void Dots<T>(int k, float* x, long ldx, int height, byte* b, long rowBytes, int rows, float* sums)
+        where T : unmanaged, IFloatLanes<T>
+    {
+        float* x1 = x + (Math.Min(1, height - 1) * ldx);
+        float* x2 = x + (Math.Min(2, height - 1) * ldx);
+        float* x3 = x + (Math.Min(3, height - 1) * ldx);
         for (int row = 0; row < rows; row++, b += rowBytes, sums += Height)
         {
             if (height == 1)
             {
-                *sums = Vector512.IsHardwareAccelerated ? One512(c.K, x, b) : One256(c.K, x, b);
-            }
-            else if (Vector512.IsHardwareAccelerated)
-            {
-                Four512(c.K, x, x1, x2, x3, b, sums);
+                *sums = One<T>(k, x, b);
             }
             else
             {
-                Four256(c.K, x, x1, x2, x3, b, sums);
+                Four<T>(k, x, x1, x2, x3, b, sums);
             }
         }
     }
 
-    private static float One512(int k, float* x, void* b)
+    private static float One<T>(int k, float* x, void* b)
+        where T : unmanaged, IFloatLanes<T>
     {
-        Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+        T s0 = T.Of(0f), s1 = s0, s2 = s0, s3 = s0;
         int i = 0;
-        for (; i + 64 <= k; i += 64)
+        for (; i + (4 * T.Count) <= k; i += 4 * T.Count)
         {
-            s0 = Vector512.MultiplyAddEstimate(TLoad.Sixteen(b, i), Vector512.Load(x + i), s0);
-            s1 = Vector512.MultiplyAddEstimate(TLoad.Sixteen(b, i + 16), Vector512.Load(x + i + 16), s1);
-            s2 = Vector512.MultiplyAddEstimate(TLoad.Sixteen(b, i + 32), Vector512.Load(x + i + 32), s2);
-            s3 = Vector512.MultiplyAddEstimate(TLoad.Sixteen(b, i + 48), Vector512.Load(x + i + 48), s3);
+            s0 = T.Fma(ElementLanes<TLoad>.Load<T>(b, i), T.Load(x + i), s0);
+            s1 = T.Fma(ElementLanes<TLoad>.Load<T>(b, i + T.Count), T.Load(x + i + T.Count), s1);
+            s2 = T.Fma(ElementLanes<TLoad>.Load<T>(b, i + (2 * T.Count)), T.Load(x + i + (2 * T.Count)), s2);
+            s3 = T.Fma(ElementLanes<TLoad>.Load<T>(b, i + (3 * T.Count)), T.Load(x + i + (3 * T.Count)), s3);
         }
 
-        for (; i + 16 <= k; i += 16)
+        for (; i + T.Count <= k; i += T.Count)
         {
-            s0 = Vector512.MultiplyAddEstimate(TLoad.Sixteen(b, i), Vector512.Load(x + i), s0);
+            s0 = T.Fma(ElementLanes<TLoad>.Load<T>(b, i), T.Load(x + i), s0);
         }
 
-        return Lanes512.Sum(new(s0 + s1 + (s2 + s3))) + Rest(i, k, x, b);
+        return T.Sum(s0 + s1 + (s2 + s3)) + Rest(i, k, x, b);
     }
 
-    private static float One256(int k, float* x, void* b)
+    private static void Four<T>(int k, float* x0, float* x1, float* x2, float* x3, void* b, float* sums)
+        where T : unmanaged, IFloatLanes<T>
     {
-        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+        T s0 = T.Of(0f), s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
         int i = 0;
-        for (; i + 32 <= k; i += 32)
+        for (; i + (2 * T.Count) <= k; i += 2 * T.Count)
         {
-            s0 = Vector256.MultiplyAddEstimate(TLoad.Eight(b, i), Vector256.Load(x + i), s0);
-            s1 = Vector256.MultiplyAddEstimate(TLoad.Eight(b, i + 8), Vector256.Load(x + i + 8), s1);
-            s2 = Vector256.MultiplyAddEstimate(TLoad.Eight(b, i + 16), Vector256.Load(x + i + 16), s2);
-            s3 = Vector256.MultiplyAddEstimate(TLoad.Eight(b, i + 24), Vector256.Load(x + i + 24), s3);
+            int j = i + T.Count;
+            T y = ElementLanes<TLoad>.Load<T>(b, i);
+            T z = ElementLanes<TLoad>.Load<T>(b, j);
+            s0 = T.Fma(y, T.Load(x0 + i), s0);
+            s1 = T.Fma(y, T.Load(x1 + i), s1);
+            s2 = T.Fma(y, T.Load(x2 + i), s2);
+            s3 = T.Fma(y, T.Load(x3 + i), s3);
+            t0 = T.Fma(z, T.Load(x0 + j), t0);
+            t1 = T.Fma(z, T.Load(x1 + j), t1);
+            t2 = T.Fma(z, T.Load(x2 + j), t2);
+            t3 = T.Fma(z, T.Load(x3 + j), t3);
         }
 
-        for (; i + 8 <= k; i += 8)
-        {
-            s0 = Vector256.MultiplyAddEstimate(TLoad.Eight(b, i), Vector256.Load(x + i), s0);
-        }
-
-        return Lanes256.Sum(new(s0 + s1 + (s2 + s3))) + Rest(i, k, x, b);
-    }
-
-    private static void Four512(int k, float* x0, float* x1, float* x2, float* x3, void* b, float* sums)
-    {
-        Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
-        int i = 0;
-        for (; i + 32 <= k; i += 32)
-        {
-            Vector512<float> y = TLoad.Sixteen(b, i);
-            Vector512<float> z = TLoad.Sixteen(b, i + 16);
-            s0 = Vector512.MultiplyAddEstimate(y, Vector512.Load(x0 + i), s0);
-            s1 = Vector512.MultiplyAddEstimate(y, Vector512.Load(x1 + i), s1);
-            s2 = Vector512.MultiplyAddEstimate(y, Vector512.Load(x2 + i), s2);
-            s3 = Vector512.MultiplyAddEstimate(y, Vector512.Load(x3 + i), s3);
-            t0 = Vector512.MultiplyAddEstimate(z, Vector512.Load(x0 + i + 16), t0);
-            t1 = Vector512.MultiplyAddEstimate(z, Vector512.Load(x1 + i + 16), t1);
-            t2 = Vector512.MultiplyAddEstimate(z, Vector512.Load(x2 + i + 16), t2);
-            t3 = Vector512.MultiplyAddEstimate(z, Vector512.Load(x3 + i + 16), t3);
-        }
-
-        sums[0] = Lanes512.Sum(new(s0 + t0)) + Rest(i, k, x0, b);
-        sums[1] = Lanes512.Sum(new(s1 + t1)) + Rest(i, k, x1, b);
-        sums[2] = Lanes512.Sum(new(s2 + t2)) + Rest(i, k, x2, b);
-        sums[3] = Lanes512.Sum(new(s3 + t3)) + Rest(i, k, x3, b);
-    }
-
-    private static void Four256(int k, float* x0, float* x1, float* x2, float* x3, void* b, float* sums)
-    {
-        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
-        int i = 0;
-        for (; i + 16 <= k; i += 16)
-        {
-            Vector256<float> y = TLoad.Eight(b, i);
-            Vector256<float> z = TLoad.Eight(b, i + 8);
-            s0 = Vector256.MultiplyAddEstimate(y, Vector256.Load(x0 + i), s0);
-            s1 = Vector256.MultiplyAddEstimate(y, Vector256.Load(x1 + i), s1);
-            s2 = Vector256.MultiplyAddEstimate(y, Vector256.Load(x2 + i), s2);
-            s3 = Vector256.MultiplyAddEstimate(y, Vector256.Load(x3 + i), s3);
-            t0 = Vector256.MultiplyAddEstimate(z, Vector256.Load(x0 + i + 8), t0);
-            t1 = Vector256.MultiplyAddEstimate(z, Vector256.Load(x1 + i + 8), t1);
-            t2 = Vector256.MultiplyAddEstimate(z, Vector256.Load(x2 + i + 8), t2);
-            t3 = Vector256.MultiplyAddEstimate(z, Vector256.Load(x3 + i + 8), t3);
-        }
-
-        sums[0] = Lanes256.Sum(new(s0 + t0)) + Rest(i, k, x0, b);
-        sums[1] = Lanes256.Sum(new(s1 + t1)) + Rest(i, k, x1, b);
-        sums[2] = Lanes256.Sum(new(s2 + t2)) + Rest(i, k, x2, b);
-        sums[3] = Lanes256.Sum(new(s3 + t3)) + Rest(i, k, x3, b);
+        sums[0] = T.Sum(s0 + t0) + Rest(i, k, x0, b);
+        sums[1] = T.Sum(s1 + t1) + Rest(i, k, x1, b);
+        sums[2] = T.Sum(s2 + t2) + Rest(i, k, x2, b);
+        sums[3] = T.Sum(s3 + t3) + Rest(i, k, x3, b);
     }
 
     private static float Rest(int i, int k, float* x, void* b)

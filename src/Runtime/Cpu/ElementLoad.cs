@@ -23,6 +23,23 @@ internal unsafe interface IElementLoad
     static abstract Vector512<float> Sixteen(void* from, long at);
 }
 
+/// <summary>The same at the width of a kernel's lanes.</summary>
+internal static unsafe class ElementLanes<TLoad>
+    where TLoad : IElementLoad
+{
+    /// <summary>Elements from <paramref name="at"/> on, one in each lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Load<T>(void* from, long at)
+        where T : unmanaged, IFloatLanes<T>
+    {
+        // The conditions are constants of the JIT.
+        return typeof(T) == typeof(Lanes512) ? Unsafe.BitCast<Lanes512, T>(new(TLoad.Sixteen(from, at)))
+            : typeof(T) == typeof(Lanes256) ? Unsafe.BitCast<Lanes256, T>(new(TLoad.Eight(from, at)))
+            : typeof(T) == typeof(Lanes128) ? Unsafe.BitCast<Lanes128, T>(new(TLoad.Four(from, at)))
+            : T.Of(TLoad.One(from, at));
+    }
+}
+
 /// <summary>F32 as it is.</summary>
 internal readonly unsafe struct LoadSingle : IElementLoad
 {
