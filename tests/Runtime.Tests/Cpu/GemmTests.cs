@@ -22,6 +22,7 @@ internal sealed unsafe class GemmTests
         yield return (300, 8, 500);
         yield return (8, 300, 800);
         yield return (1, 1000, 777);
+        yield return (1, 37, 8201);
         yield return (4, 521, 1031);
         yield return (6, 33, 390);
         yield return (150, 400, 390);
@@ -168,7 +169,7 @@ internal sealed unsafe class GemmTests
     }
 
     [Test]
-    public void Same_bits_on_any_number_of_threads([Values(1, 5, 8, 70, 200, 2000)] int m, [Values(8, 96, 700)] int n, [Values(33, 900)] int k, [Values(0, 16)] int rank)
+    public void Same_bits_on_any_number_of_threads([Values(1, 5, 8, 70, 200, 2000)] int m, [Values(8, 96, 700)] int n, [Values(33, 900, 8201)] int k, [Values(0, 16)] int rank)
     {
         Case c = new(m, n, k, false, true, false, seed: 5, rank);
         float[]? first = null;
