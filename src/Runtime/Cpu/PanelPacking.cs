@@ -90,13 +90,13 @@ internal static unsafe class PanelPacking
         {
             int w = 0;
             byte* later = (byte*)source + ((offset + (RowsAhead * ld)) * TLoad.Size);
-            for (; w + 16 <= count; w += 16)
+            for (int line = 0; Sse.IsSupported && line < count * TLoad.Size; line += 64)
             {
-                if (Sse.IsSupported && TLoad.Size > 0)
-                {
-                    Sse.Prefetch0(later + (w * TLoad.Size));
-                }
+                Sse.Prefetch0(later + line);
+            }
 
+            for (; Vector512.IsHardwareAccelerated && w + 16 <= count; w += 16)
+            {
                 (TLoad.Sixteen(source, offset + w) * scale16).Store(dst + w);
             }
 

@@ -30,16 +30,19 @@ internal sealed unsafe class GemmTests
         yield return (13, 1100, 4);
         yield return (500, 1, 64);
 
-        // Shared panels: several blocks of the sum, edges in every role, short sides.
+        // Rows packed for all: several blocks of the sum, edges in every role, short sides.
         yield return (205, 333, 801);
         yield return (1237, 61, 211);
         yield return (17, 1500, 611);
     }
 
-    /// <summary>More than one stage along the rows, the columns and the sum of a product whose panels are shared.</summary>
+    /// <summary>More than one stage along the rows, the sum and both of a product whose rows are packed for all; many groups of columns, and exchanged roles.</summary>
     private static IEnumerable<(int M, int N, int K)> LargeSizes()
     {
         yield return (6001, 131, 400);
+        yield return (6001, 159, 400);
+        yield return (6001, 95, 1100);
+        yield return (1001, 95, 5000);
         yield return (130, 6003, 777);
         yield return (2801, 2803, 390);
     }
