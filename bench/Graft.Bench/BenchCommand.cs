@@ -60,39 +60,61 @@ internal static class BenchCommand
             return complaint is null ? 0 : 2;
         }
 
+        return options.Works.Count > 1 ? await EachAsync(options) : Run(options);
+    }
+
+    // A process for each: what a peer's library keeps of one work, some GiB after the larger ones, is not in the way of the next.
+    private static async Task<int> EachAsync(BenchOptions options)
+    {
+        bool failed = false;
+        foreach (string name in options.Works)
+        {
+            string[] flags = [.. options.Quick ? ["--quick"] : Array.Empty<string>(), .. options.OursOnly ? ["--ours"] : Array.Empty<string>(), .. options.Guard ? ["--guard"] : Array.Empty<string>()];
+            int code = await ChildProcess.RunAsync([name, "--out", options.Folder, .. flags]);
+            if (code is not (0 or 1))
+            {
+                await Console.Error.WriteLineAsync($"{name}: its process ended with code {code}; what it had not written is missing.");
+            }
+
+            failed |= code != 0;
+        }
+
+        return failed ? 1 : 0;
+    }
+
+    private static int Run(BenchOptions options)
+    {
+        string name = options.Works[0];
         Torch.Prepare(options.OursOnly);
         Console.WriteLine(Torch.IsAvailable ? $"peer: {Torch.Version}, {Torch.Threads} threads" : $"no peer: {Torch.Reason}");
         options = options with { Limits = Machine.Measure(options.Quick) };
         ResultFile results = new(options, RepositoryRoot());
         bool failed = false;
-        foreach (string name in options.Works)
+        try
         {
-            try
+            foreach (BenchRow row in WorkTable.Find(name)!.Run(options))
             {
-                foreach (BenchRow row in WorkTable.Find(name)!.Run(options))
-                {
-                    results.Add(row);
-                    Console.WriteLine(ResultTable.Line(row));
-                    failed |= row.Failed;
-                }
+                results.Add(row);
+                Console.WriteLine(ResultTable.Line(row));
+                failed |= row.Failed;
             }
-            catch (Exception e) when (e is not OutOfMemoryException)
-            {
-                // One work that fails must not take the figures of the others with it.
-                await Console.Error.WriteLineAsync($"{name}: {e}");
-                failed = true;
-            }
-
-            results.Write(); // after each: whoever ends a long run keeps what is done
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // What it measured before is kept.
+            Console.Error.WriteLine($"{name}: {e}");
+            failed = true;
         }
 
-        foreach (Fall fall in results.Fallen)
+        results.Write();
+        Fall[] fallen = [.. results.Fallen.Where(f => ResultTable.Split(f.Work).Work == name)];
+        foreach (Fall fall in fallen)
         {
             Console.WriteLine($"fell against {results.ComparedWith}: {fall}");
         }
 
         Console.WriteLine($"written: {results.Path}, with a table and a picture beside it");
-        return failed || (options.Guard && results.Fallen.Count > 0) ? 1 : 0;
+        return failed || (options.Guard && fallen.Length > 0) ? 1 : 0;
     }
 
     private static bool TryParse(string[] args, [NotNullWhen(true)] out BenchOptions? options, out string? complaint)

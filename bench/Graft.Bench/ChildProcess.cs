@@ -29,23 +29,13 @@ internal static class ChildProcess
     /// <summary>Runs one side of a work elsewhere; its memory, null where that could not be found out.</summary>
     public static ResidentMemory? Memory(IWork work, string side, bool quick)
     {
-        string? program = Environment.ProcessPath;
-        if (program is null)
+        ProcessStartInfo? start = Self([Switch, work.Name, side, .. quick ? ["--quick"] : Array.Empty<string>()]);
+        if (start is null)
         {
             return null;
         }
 
-        ProcessStartInfo start = new(program) { RedirectStandardOutput = true, RedirectStandardError = true };
-        if (Path.GetFileNameWithoutExtension(program) == "dotnet")
-        {
-            start.ArgumentList.Add(typeof(ChildProcess).Assembly.Location);
-        }
-
-        foreach (string argument in (string[])[Switch, work.Name, side, .. quick ? ["--quick"] : Array.Empty<string>()])
-        {
-            start.ArgumentList.Add(argument);
-        }
-
+        start.RedirectStandardOutput = start.RedirectStandardError = true;
         using Process process = Process.Start(start)!;
         Task<string> errors = process.StandardError.ReadToEndAsync();
         Task<string> output = process.StandardOutput.ReadToEndAsync();
@@ -68,6 +58,14 @@ internal static class ChildProcess
         return null;
     }
 
+    /// <summary>Runs this program with other arguments; what it prints goes where this one's does. Its exit code.</summary>
+    public static async Task<int> RunAsync(IEnumerable<string> arguments)
+    {
+        using Process process = Process.Start(Self(arguments) ?? throw new InvalidOperationException("the path of this program is not known, so that no work can have a process of its own; name one work at a time"))!;
+        await process.WaitForExitAsync();
+        return process.ExitCode;
+    }
+
     /// <summary>Runs one side of a work here and says what it took.</summary>
     public static int Answer(IWork? work, string side, bool quick)
     {
@@ -86,6 +84,17 @@ internal static class ChildProcess
         work.RunOneSide(side == "ours", quick);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Answered}{Resident("VmHWM:")} {s_settled}"));
         return 0;
+    }
+
+    private static ProcessStartInfo? Self(IEnumerable<string> arguments)
+    {
+        if (Environment.ProcessPath is not { } program)
+        {
+            return null;
+        }
+
+        bool hosted = Path.GetFileNameWithoutExtension(program) == "dotnet";
+        return new ProcessStartInfo(program, [.. hosted ? [typeof(ChildProcess).Assembly.Location] : Array.Empty<string>(), .. arguments]);
     }
 
     private static long Resident(string key)

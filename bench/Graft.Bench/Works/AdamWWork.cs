@@ -100,8 +100,14 @@ internal sealed class AdamWWork : IWork
 
         public void Update()
         {
-            using DisposeScope scope = torch.NewDisposeScope();
-            _ = _optimizer.step();
+            using (torch.NewDisposeScope())
+            {
+                _ = _optimizer.step();
+            }
+
+            // It leaves some of its tensors to finalizers, half a GiB a step, and makes too little garbage for them to run by themselves before memory is out.
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
         }
 
         public void ClipAndUpdate()
