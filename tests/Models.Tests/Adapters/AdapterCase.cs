@@ -33,16 +33,10 @@ internal sealed class AdapterCase : IDisposable
         _loaded = PretrainedModel.Load(FixtureFolder.PathOf("adapters", Json.GetProperty("base").GetString()!), _device,
             new LoadOptions { WeightType = DType.F32, Activations = activations, Tokenizer = false });
         Host = new AdapterHost(Model);
-        string config = Path.Combine(Folder, PeftConfig.FileName);
-        if (!unchanged && File.Exists(config) && Parse(config).TryGetProperty("init_lora_weights", out JsonElement init)
-            && init.ValueKind == JsonValueKind.String)
+        HoldsResidual = !unchanged && RecordsResidual(Folder);
+        if (HoldsResidual)
         {
-            // These change the base in a way that a file does not tell: the recording holds the changed base.
-            HoldsResidual = s_repeatedOnTheBase.Any(n => init.GetString()!.StartsWith(n, StringComparison.Ordinal));
-            if (HoldsResidual)
-            {
-                PutResidual();
-            }
+            PutResidual();
         }
     }
 
@@ -61,6 +55,14 @@ internal sealed class AdapterCase : IDisposable
     public bool HoldsResidual { get; }
 
     public Shape BatchShape => _batch.Entry("input_ids").Shape;
+
+    /// <summary>The start changes the base in a way that a file does not tell: the recording holds the changed base.</summary>
+    public static bool RecordsResidual(string folder)
+    {
+        string config = Path.Combine(folder, PeftConfig.FileName);
+        return File.Exists(config) && Parse(config).TryGetProperty("init_lora_weights", out JsonElement init) && init.ValueKind == JsonValueKind.String
+            && s_repeatedOnTheBase.Any(n => init.GetString()!.StartsWith(n, StringComparison.Ordinal));
+    }
 
     public static JsonElement Parse(string file)
     {
