@@ -159,12 +159,18 @@ internal static unsafe class PanelPacking
             w += 2;
         }
 
-        for (; w < count; w++)
+        Rest<TLoad>(dst + w, width, count - w, source, offset + (w * ld), ld, k, scale);
+    }
+
+    /// <summary>The same, one element after the other.</summary>
+    private static void Rest<TLoad>(float* dst, long width, int count, void* source, long offset, long ld, int k, float scale)
+        where TLoad : IElementLoad
+    {
+        for (int i = 0; i < k; i++, offset++, dst += width)
         {
-            long from = offset + (w * ld);
-            for (int i = 0; i < k; i++)
+            for (int w = 0; w < count; w++)
             {
-                dst[(i * width) + w] = TLoad.One(source, from + i) * scale;
+                dst[w] = TLoad.One(source, offset + (w * ld)) * scale;
             }
         }
     }
@@ -196,13 +202,7 @@ internal static unsafe class PanelPacking
             r7.Store(dst + (7 * width));
         }
 
-        for (; i < k; i++, offset++, dst += width)
-        {
-            for (int w = 0; w < 8; w++)
-            {
-                dst[w] = TLoad.One(source, offset + (w * ld)) * scale;
-            }
-        }
+        Rest<TLoad>(dst, width, 8, source, offset, ld, k - i, scale);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -224,13 +224,7 @@ internal static unsafe class PanelPacking
             r3.Store(dst + (3 * width));
         }
 
-        for (; i < k; i++, offset++, dst += width)
-        {
-            for (int w = 0; w < 4; w++)
-            {
-                dst[w] = TLoad.One(source, offset + (w * ld)) * scale;
-            }
-        }
+        Rest<TLoad>(dst, width, 4, source, offset, ld, k - i, scale);
     }
 
     // The last two of the six rows of a 256-bit panel.
@@ -249,10 +243,6 @@ internal static unsafe class PanelPacking
             Lanes.StoreHalves(r1, dst + (2 * width), dst + (3 * width));
         }
 
-        for (; i < k; i++, offset++, dst += width)
-        {
-            dst[0] = TLoad.One(source, offset) * scale;
-            dst[1] = TLoad.One(source, offset + ld) * scale;
-        }
+        Rest<TLoad>(dst, width, 2, source, offset, ld, k - i, scale);
     }
 }
